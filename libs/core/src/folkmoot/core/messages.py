@@ -1,0 +1,260 @@
+"""What services say to each other, as plain data.
+
+Every message is an immutable record of JSON values; `folkmoot.contracts` puts it into a CloudEvent
+and checks it on arrival. Messages that ask are imperative (`Call`, `Join`), messages that tell are
+past tense (`TeamFormed`). Ids are opaque strings; times are milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Json = Any
+"""Any JSON value: None, bool, int, float, str, list, dict with str keys."""
+
+TASKS = "folkmoot.tasks"
+TASK_RESULTS = "folkmoot.task-results"
+LEADERS = "folkmoot.leaders"
+
+CallKind = Literal["plan", "step", "compensate", "aggregate"]
+OutcomeStatus = Literal["succeeded", "failed", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A partition of an inbox: where an answer goes."""
+
+    topic: str
+    partition: int
+
+
+def inbox(service: str) -> str:
+    """Return the inbox topic of a service, of `agent.NAME` or of `team.NAME`."""
+    return f"folkmoot.{service}.inbox"
+
+
+def log(service: str) -> str:
+    """Return the log topic of a service, of `agent.NAME` or of `team.NAME`."""
+    return f"folkmoot.{service}.log"
+
+
+# -- tasks: users and the saga orchestrator ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A user wants `team` to do something. The CloudEvent's source and id make `saga_id`, so that
+    publishing the same event again joins the same saga.
+    """
+
+    team: str
+    input: Json = None
+    saga_id: str = ""
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something went wrong, for people and for programs.
+
+    `kind` is a stable word such as `timed-out`, `unknown-agent` or the class of the exception.
+    """
+
+    kind: str
+    detail: str
+    retryable: bool = True
+    retry_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """The outcome of a task, for its user. `state` is the saga's terminal state."""
+
+    saga_id: str
+    team: str
+    state: Literal["completed", "compensated", "failed", "refused"]
+    result: Json = None
+    failure: Failure | None = None
+    failed_step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelSaga:
+    """Stop a saga and undo what it did."""
+
+    saga_id: str
+    actor: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TeamFormed:
+    """A team has its first member, so that tasks for it can be taken."""
+
+    team: str
+
+
+# -- calls: orchestrator -> breaker (or team) -> worker -> orchestrator ------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt to run a step, a compensation or a leader's hook.
+
+    `idempotency_key` is the same for every attempt and every run of the same thing. `recorded` is
+    the step's result for a compensation (None if it is in doubt) and the results by step id for
+    an aggregation. `target` is the agent, or the team for a leader's hook. `outcome_to` receives
+    the `Outcome`; `observed_by`, set by the breaker, a copy.
+    """
+
+    call_id: str
+    saga_id: str
+    step_id: str
+    kind: CallKind
+    name: str
+    target: str
+    team: str
+    attempt: int
+    input: Json
+    idempotency_key: str
+    deadline_at: int
+    outcome_to: Address
+    recorded: Json = None
+    in_doubt: bool = False
+    observed_by: Address | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCall:
+    """Nobody waits for this call any more."""
+
+    call_id: str
+    saga_id: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended. `refused` means that it was never started.
+
+    `member` ran it, as its `runs`-th run; `partition` is the worker's.
+    """
+
+    call_id: str
+    saga_id: str
+    step_id: str
+    kind: CallKind
+    target: str
+    attempt: int
+    status: OutcomeStatus
+    result: Json = None
+    failure: Failure | None = None
+    member: str = ""
+    partition: int = -1
+    runs: int = 0
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterAgent:
+    """A worker hosts an agent, in `partitions` partitions of `concurrency` calls each."""
+
+    agent: str
+    team: str
+    partitions: int
+    concurrency: int
+    steps: tuple[str, ...]
+
+
+# -- election ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A member, one incarnation of a process on `node`, takes part in a team."""
+
+    team: str
+    member: str
+    node: str
+    session_ttl_ms: int
+    priority: int = 0
+    agents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BeatSession:
+    """A member lives. One beat serves all its teams of this shard."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A member goes, in all its teams of this shard."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResignLeadership:
+    """A team's leader hands over, to a member if given. An old epoch changes nothing."""
+
+    team: str
+    member: str
+    epoch: int
+    to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """State of a team on the compacted topic `folkmoot.leaders`, keyed by team.
+
+    `epoch` is the offset of the election's decision: it never repeats and never regresses.
+    """
+
+    team: str
+    leader: str | None
+    epoch: int
+    members: tuple[str, ...]
+    since: int
+    reason: str
+    partition: int = 0
+
+
+# -- event store ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that a user wants in a stream."""
+
+    type: str
+    data: Json
+    event_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Append to `stream` provided that its version is `expected_version`.
+
+    A version counts the events of a stream; -1 expects nothing in particular. `request_id` makes
+    a repetition harmless. No events make it a check of the version.
+    """
+
+    stream: str
+    events: tuple[NewEvent, ...]
+    request_id: str
+    expected_version: int = -1
+
+
+# -- announcements, over gossip ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Request to whoever leads: publish `message` on `subject`; it may be lost."""
+
+    subject: str
+    message: object
