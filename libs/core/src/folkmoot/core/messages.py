@@ -44,8 +44,9 @@ def log(service: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A user wants `team` to do something. The CloudEvent's source and id make `saga_id`, so that
-    publishing the same event again joins the same saga.
+    """A user wants `team` to do something.
+
+    The CloudEvent's source and id make `saga_id`, so that publishing it again joins the same saga.
     """
 
     team: str

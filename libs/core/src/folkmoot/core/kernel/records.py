@@ -22,7 +22,7 @@ class Mark(NamedTuple):
     """
 
     offset: int
-    index: int
+    ordinal: int
 
 
 @dataclass(frozen=True, slots=True)
