@@ -1,0 +1,1 @@
+"""What crosses the wire: the envelope, the log's records, the topics and subjects, and keys."""
