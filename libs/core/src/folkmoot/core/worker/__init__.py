@@ -1,0 +1,24 @@
+"""The machine of agent workers: one partition of an agent's calls, or a team's leader hooks."""
+
+from folkmoot.core.worker.inputs import (
+    HandlerFailed,
+    HandlerSucceeded,
+    JournalResult,
+    RunHandler,
+    StopHandler,
+)
+from folkmoot.core.worker.machine import WorkerMachine, WorkerSettings, describe
+from folkmoot.core.worker.state import OpenCall, WorkerState
+
+__all__ = [
+    "HandlerFailed",
+    "HandlerSucceeded",
+    "JournalResult",
+    "OpenCall",
+    "RunHandler",
+    "StopHandler",
+    "WorkerMachine",
+    "WorkerSettings",
+    "WorkerState",
+    "describe",
+]

@@ -1,0 +1,52 @@
+"""What a worker's machine is told and asks for within its own process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from folkmoot.core.messages import Call, Failure, Json
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerSucceeded:
+    """Input: the handler returned."""
+
+    call_id: str
+    run: int
+    result: Json
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerFailed:
+    """Input: the handler raised, was stopped, or ran out of time."""
+
+    call_id: str
+    run: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class JournalResult:
+    """Input: a call inside the handler has a result to remember."""
+
+    call_id: str
+    run: int
+    key: str
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class RunHandler:
+    """Request: run the handler of `call`, taking from `journal` what earlier runs did."""
+
+    call: Call
+    run: int
+    journal: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class StopHandler:
+    """Request: stop the handler, if it still runs."""
+
+    call_id: str

@@ -1,0 +1,310 @@
+"""The worker's machine: accepts calls, says which run, remembers what their handlers did.
+
+Invariants:
+
+- A call that was accepted ends exactly once, and its outcome is sent exactly once.
+- At most `concurrency` handlers run on a shard; the others wait in the order of their arrival.
+- A run begins only after `CallStarted` is in the log, so every run that may have had an effect is
+  counted there.
+- Only the current run may journal or end a call; an earlier run's answer changes nothing.
+- What a handler journaled is handed to each later run of the same call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from folkmoot.core.kernel import Effect, Led, Local, Position, Refused, Send, Tick
+from folkmoot.core.messages import Call, CancelCall, Failure, Outcome
+from folkmoot.core.names import by_wire_name
+from folkmoot.core.worker.events import (
+    EVENTS,
+    CallAccepted,
+    CallEnded,
+    CallJournaled,
+    CallStarted,
+    CallStopRequested,
+)
+from folkmoot.core.worker.inputs import (
+    HandlerFailed,
+    HandlerSucceeded,
+    JournalResult,
+    RunHandler,
+    StopHandler,
+)
+from folkmoot.core.worker.state import OpenCall, WorkerState
+
+INPUTS = by_wire_name(Call, CancelCall)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How much a worker's shard takes on."""
+
+    concurrency: int = 4
+    """Handlers at a time on one shard. Agents mostly wait for models and tools."""
+
+    journal_keys_max: int = 10_000
+    """Journaled results of one call: what a handler can sensibly replay after a crash."""
+
+    open_calls_max: int = 10_000
+    """Calls accepted but not ended; the breaker queues long before this."""
+
+
+class WorkerMachine:
+    """The machine of one partition of an agent's, or of a team's, calls."""
+
+    inputs: Mapping[str, type] = INPUTS
+    events: Mapping[str, type] = EVENTS
+
+    def __init__(self, name: str, member: str, partition: int, settings: WorkerSettings) -> None:
+        self.name = name
+        self._member = member
+        self._partition = partition
+        self._settings = settings
+        self._deciders: dict[type, Callable[[WorkerState, object, int], Sequence[object]]] = {
+            Call: self._decide_call,
+            CancelCall: self._decide_cancel,
+            HandlerSucceeded: self._decide_ended,
+            HandlerFailed: self._decide_ended,
+            JournalResult: self._decide_journal,
+            Led: self._decide_led,
+            Tick: lambda _state, _message, _now: (),
+        }
+
+    def initial(self) -> WorkerState:
+        """Return a worker with nothing to do."""
+        return WorkerState()
+
+    def due(self, state: WorkerState) -> int | None:
+        """Return None: time limits are kept by the runner and by the orchestrator."""
+        return None
+
+    # -- decide -----------------------------------------------------------------------------
+
+    def decide(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
+        """Return what `message` brings about; see `folkmoot.core.kernel.Machine`."""
+        decider = self._deciders.get(type(message))
+        if decider is None:
+            raise Refused("unknown-message", f"a worker takes no {type(message).__name__}")
+        return decider(state, message, now)
+
+    def _decide_call(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
+        assert isinstance(message, Call)
+        if message.call_id in state.calls:
+            return ()
+        if len(state.calls) >= self._settings.open_calls_max:
+            raise Refused("overloaded", f"{len(state.calls)} calls are open on this worker")
+        accepted = CallAccepted(message.saga_id, message)
+        if state.running >= self._settings.concurrency:
+            return (accepted,)
+        return (accepted, *self._start(OpenCall(message), now))
+
+    def _start(self, open_call: OpenCall, now: int) -> Sequence[object]:
+        call = open_call.call
+        if now >= call.deadline_at:
+            return (self._too_late(call),)
+        run = open_call.run + 1
+        return (
+            CallStarted(call.saga_id, call.step_id, call.call_id, call.kind, run, self._member),
+        )
+
+    def _too_late(self, call: Call) -> CallEnded:
+        failure = Failure("timed-out", "its deadline passed before its turn came")
+        return self._ended(call, 0, 0, failure=failure)
+
+    def _ended(
+        self,
+        call: Call,
+        run: int,
+        duration_ms: int,
+        *,
+        failure: Failure | None,
+        result: object = None,
+    ) -> CallEnded:
+        return CallEnded(
+            call.saga_id,
+            call.step_id,
+            call.call_id,
+            "succeeded" if failure is None else "failed",
+            run,
+            self._member,
+            duration_ms,
+            result,
+            failure,
+        )
+
+    def _decide_cancel(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
+        assert isinstance(message, CancelCall)
+        open_call = state.calls.get(message.call_id)
+        if open_call is None or open_call.stop_requested:
+            return ()
+        if open_call.run > 0:
+            return (CallStopRequested(message.saga_id, message.call_id),)
+        failure = Failure("cancelled", "cancelled before it started", retryable=False)
+        return (self._ended(open_call.call, 0, 0, failure=failure),)
+
+    def _decide_journal(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
+        assert isinstance(message, JournalResult)
+        open_call = self._current(state, message.call_id, message.run)
+        if open_call is None or message.key in open_call.journal:
+            return ()
+        if len(open_call.journal) >= self._settings.journal_keys_max:
+            raise Refused("journal-full", f"{message.call_id} journaled too many results")
+        call = open_call.call
+        return (
+            CallJournaled(
+                call.saga_id, call.step_id, call.call_id, message.key, message.value, message.run
+            ),
+        )
+
+    def _current(self, state: WorkerState, call_id: str, run: int) -> OpenCall | None:
+        open_call = state.calls.get(call_id)
+        return open_call if open_call is not None and open_call.run == run else None
+
+    def _decide_ended(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
+        assert isinstance(message, HandlerSucceeded | HandlerFailed)
+        open_call = self._current(state, message.call_id, message.run)
+        if open_call is None:
+            return ()
+        failure = message.failure if isinstance(message, HandlerFailed) else None
+        result = message.result if isinstance(message, HandlerSucceeded) else None
+        ended = self._ended(
+            open_call.call,
+            open_call.run,
+            now - open_call.started_at,
+            failure=failure,
+            result=result,
+        )
+        return (ended, *self._fill(state, self._settings.concurrency - state.running + 1, now))
+
+    def _fill(self, state: WorkerState, free: int, now: int) -> Sequence[object]:
+        """Give `free` slots to those who wait, in order; who is too late ends instead."""
+        events: list[object] = []
+        for open_call in state.waiting_calls():
+            if free <= 0:
+                break
+            started = self._start(open_call, now)
+            events.extend(started)
+            free -= isinstance(started[0], CallStarted)
+        return events
+
+    def _decide_led(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
+        """Run again what the predecessor had running; its handlers died with it."""
+        events: list[object] = []
+        for open_call in state.calls.values():
+            if open_call.run > 0:
+                events.extend(self._restart(open_call, now))
+        running = sum(isinstance(event, CallStarted) for event in events)
+        return (*events, *self._fill(state, self._settings.concurrency - running, now))
+
+    def _restart(self, open_call: OpenCall, now: int) -> Sequence[object]:
+        if open_call.stop_requested:
+            failure = Failure("cancelled", "cancelled while its worker died", retryable=False)
+            return (self._ended(open_call.call, open_call.run, 0, failure=failure),)
+        return self._start(open_call, now)
+
+    # -- apply ------------------------------------------------------------------------------
+
+    def apply(self, state: WorkerState, event: object, position: Position) -> Sequence[Effect]:
+        """Fold `event` into `state`; see `folkmoot.core.kernel.Machine`."""
+        match event:
+            case CallAccepted(call=call):
+                state.calls[call.call_id] = OpenCall(call)
+                state.waiting.append(call.call_id)
+            case CallStarted():
+                return self._apply_started(state, event, position)
+            case CallJournaled():
+                state.calls[event.call_id].journal[event.key] = event.value
+            case CallStopRequested():
+                state.calls[event.call_id].stop_requested = True
+                return (Local(StopHandler(event.call_id)),)
+            case CallEnded():
+                return self._apply_ended(state, event)
+        return ()
+
+    def _apply_started(
+        self, state: WorkerState, event: CallStarted, position: Position
+    ) -> Sequence[Effect]:
+        open_call = state.calls[event.call_id]
+        if open_call.run == 0:
+            state.running += 1
+            self._forget_waiting(state, event.call_id)
+        open_call.run, open_call.started_at = event.run, position.at
+        return (Local(RunHandler(open_call.call, event.run, dict(open_call.journal))),)
+
+    def _forget_waiting(self, state: WorkerState, call_id: str) -> None:
+        while state.waiting and (
+            state.waiting[0] == call_id or state.waiting[0] not in state.calls
+        ):
+            state.waiting.popleft()
+
+    def _apply_ended(self, state: WorkerState, event: CallEnded) -> Sequence[Effect]:
+        open_call = state.calls.pop(event.call_id)
+        state.ended += 1
+        if open_call.run > 0:
+            state.running -= 1
+        return self._tell(open_call.call, event)
+
+    def _tell(self, call: Call, event: CallEnded) -> Sequence[Effect]:
+        outcome = Outcome(
+            call.call_id,
+            call.saga_id,
+            call.step_id,
+            call.kind,
+            call.target,
+            call.attempt,
+            event.status,
+            event.result,
+            event.failure,
+            event.member,
+            self._partition,
+            event.run,
+            event.duration_ms,
+        )
+        effects: list[Effect] = [
+            self._to(call.outcome_to.topic, call.outcome_to.partition, outcome)
+        ]
+        if (observer := call.observed_by) is not None:
+            effects.append(self._to(observer.topic, observer.partition, _without_result(outcome)))
+        return effects
+
+    def _to(self, topic: str, partition: int, outcome: Outcome) -> Send:
+        return Send(topic, outcome, partition=partition)
+
+
+def _without_result(outcome: Outcome) -> Outcome:
+    """Return the copy that the breaker judges by; results may be large and are not its business."""
+    return Outcome(
+        outcome.call_id,
+        outcome.saga_id,
+        outcome.step_id,
+        outcome.kind,
+        outcome.target,
+        outcome.attempt,
+        outcome.status,
+        failure=outcome.failure,
+        member=outcome.member,
+        partition=outcome.partition,
+        runs=outcome.runs,
+        duration_ms=outcome.duration_ms,
+    )
+
+
+def describe(state: WorkerState) -> dict[str, object]:
+    """Return the open calls as JSON values, for queries."""
+    return {
+        "running": state.running,
+        "ended": state.ended,
+        "calls": [
+            {
+                "call_id": open_call.call.call_id,
+                "saga_id": open_call.call.saga_id,
+                "step_id": open_call.call.step_id,
+                "run": open_call.run,
+                "journaled": len(open_call.journal),
+            }
+            for open_call in state.calls.values()
+        ],
+    }

@@ -1,0 +1,39 @@
+"""The state of a worker's shard: the calls that have not ended."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from folkmoot.core.messages import Call, Json
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """A call between acceptance and end. `run` is 0 while it waits for its turn."""
+
+    call: Call
+    run: int = 0
+    started_at: int = 0
+    journal: dict[str, Json] = field(default_factory=dict)
+    stop_requested: bool = False
+
+
+@dataclass(slots=True)
+class WorkerState:
+    """`calls` holds all open calls by id, `waiting` the ids of those not yet started, in order.
+
+    An id in `waiting` may have ended since; whoever takes it from there checks.
+    """
+
+    calls: dict[str, OpenCall] = field(default_factory=dict)
+    waiting: deque[str] = field(default_factory=deque)
+    running: int = 0
+    ended: int = 0
+
+    def waiting_calls(self) -> Iterator[OpenCall]:
+        """Yield the calls that wait for their turn, the longest waiting first."""
+        for call_id in self.waiting:
+            if (open_call := self.calls.get(call_id)) is not None and open_call.run == 0:
+                yield open_call
