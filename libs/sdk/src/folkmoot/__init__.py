@@ -7,6 +7,45 @@ are looked up when they are first used, so that importing `folkmoot` costs next 
 
 from __future__ import annotations
 
+from importlib import import_module
 from pkgutil import extend_path
+from typing import TYPE_CHECKING
 
 __path__ = extend_path(__path__, __name__)
+
+if TYPE_CHECKING:
+    from folkmoot.sdk.agent import Agent as Agent
+    from folkmoot.sdk.client import Client as Client
+    from folkmoot.sdk.client import Saga as Saga
+    from folkmoot.sdk.context import LeaderContext as LeaderContext
+    from folkmoot.sdk.context import StepContext as StepContext
+    from folkmoot.sdk.errors import DefinitionError as DefinitionError
+    from folkmoot.sdk.errors import NoAnswer as NoAnswer
+    from folkmoot.sdk.errors import Permanent as Permanent
+    from folkmoot.sdk.errors import Retryable as Retryable
+    from folkmoot.sdk.errors import SagaFailed as SagaFailed
+    from folkmoot.sdk.steps import Retry as Retry
+    from folkmoot.sdk.steps import Step as Step
+
+_MODULES = {
+    "Agent": "agent",
+    "Client": "client",
+    "DefinitionError": "errors",
+    "LeaderContext": "context",
+    "NoAnswer": "errors",
+    "Permanent": "errors",
+    "Retry": "steps",
+    "Retryable": "errors",
+    "Saga": "client",
+    "SagaFailed": "errors",
+    "Step": "steps",
+    "StepContext": "context",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'folkmoot' has no attribute {name!r}")
+    return getattr(import_module(f"folkmoot.sdk.{_MODULES[name]}"), name)

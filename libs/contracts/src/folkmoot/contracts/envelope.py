@@ -25,8 +25,9 @@ from folkmoot.core.messages import Task
 from folkmoot.core.names import wire_name
 
 CONTENT_TYPE = b"application/cloudevents+json"
-MESSAGE_BYTES_MAX = 1024 * 1024 - 4096
-"""The largest message that is sent or taken: Kafka's default limit, less room for its headers."""
+MESSAGE_BYTES_MAX = 512 * 1024
+"""The largest message that is sent or taken: half of what a log record may hold, because a decision
+repeats the message that it decides."""
 
 D = TypeVar("D")
 Headers = tuple[tuple[str, bytes], ...]

@@ -1,0 +1,1 @@
+"""What drives the machines: the replica loop, candidacy, settings, health and graceful stop."""

@@ -1,0 +1,1 @@
+"""What users write against: `Agent`, `Step` and `Client`, re-exported by `folkmoot` itself."""

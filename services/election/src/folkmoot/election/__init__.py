@@ -1,0 +1,1 @@
+"""The election service: who leads which team, by session and epoch."""

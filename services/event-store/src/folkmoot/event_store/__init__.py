@@ -1,0 +1,1 @@
+"""The event-store service: streams of events, and every log as streams."""

@@ -1,0 +1,1 @@
+"""The saga-orchestrator service: runs tasks as sagas."""

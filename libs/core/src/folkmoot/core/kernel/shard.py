@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from folkmoot.core.kernel.leadership import Leadership, Verdict
-from folkmoot.core.kernel.machine import Effect, Local, Machine, Position, Refused, S, Send, Tick
+from folkmoot.core.kernel.machine import Effect, Local, Machine, Position, Refused, S, Send
 from folkmoot.core.kernel.records import (
     NOTHING,
     Beat,
@@ -229,10 +229,6 @@ class Shard(Generic[S]):
     def due(self) -> int | None:
         """Return the log time at which the machine wants a `Tick`."""
         return self.machine.due(self.state)
-
-    def tick(self, now: int) -> Entry | None:
-        """Decide a timer."""
-        return self.decide(Received(Tick()), now)
 
     def beat(self, now: int) -> Beat:
         """Return the record that says that this leader lives and how far it is."""

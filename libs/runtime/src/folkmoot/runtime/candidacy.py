@@ -1,0 +1,108 @@
+"""Who may claim a shard, and when: policy around the reader's rule, never part of it.
+
+Whatever a candidacy says, the log decides. A bad candidacy costs time, not safety.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Protocol
+
+from folkmoot.core.kernel import COURTESY_MS, Leadership
+from folkmoot.runtime.timing import Timing
+
+
+def rendezvous(members: Sequence[str], shard: str) -> list[str]:
+    """Return `members` by preference for `shard`: highest random weight first.
+
+    Adding or removing a member moves only that member's shards (Thaler and Ravishankar, 1998).
+    """
+    return sorted(members, key=lambda member: _weight(member, shard), reverse=True)
+
+
+def _weight(member: str, shard: str) -> bytes:
+    return blake2b(f"{member}\n{shard}".encode(), digest_size=8).digest()
+
+
+class Candidacy(Protocol):
+    """What a replica asks before it claims or keeps a shard."""
+
+    def silence_ms(self, leadership: Leadership) -> int | None:
+        """Return how long nothing may have been heard before claiming; None: not at all."""
+        ...
+
+    def epoch(self) -> int:
+        """Return the grant to claim with."""
+        ...
+
+    def heir(self, leadership: Leadership) -> str | None:
+        """Return who should lead instead of this leader, if anybody."""
+        ...
+
+
+class OpenCandidacy:
+    """Any live member may lead; those whom the shard prefers claim first.
+
+    `members` returns who is known to be alive, this member included. While `busy`, a leader keeps
+    what it has, since handing over would interrupt its work.
+    """
+
+    def __init__(
+        self, member: str, shard: str, timing: Timing, members: Callable[[], Sequence[str]]
+    ) -> None:
+        self._member, self._shard, self._timing = member, shard, timing
+        self._members = members
+        self.busy: Callable[[], bool] = lambda: False
+
+    def silence_ms(self, leadership: Leadership) -> int | None:
+        """Wait for a live holder's ttl, and for those who come before this member."""
+        if leadership.holder == self._member:
+            return 0
+        delay = self._rank() * self._timing.stagger_ms
+        if leadership.holder is not None:
+            return self._timing.ttl_ms + delay
+        if leadership.heir not in (None, self._member):
+            return COURTESY_MS + delay
+        return 0 if leadership.heir == self._member else delay
+
+    def epoch(self) -> int:
+        """Return 0: nobody grants these shards."""
+        return 0
+
+    def heir(self, leadership: Leadership) -> str | None:
+        """Return the member that the shard prefers, if it is another one."""
+        if self.busy():
+            return None
+        preferred = rendezvous(self._members(), self._shard)[0]
+        return preferred if preferred != self._member else None
+
+    def _rank(self) -> int:
+        return rendezvous(self._members(), self._shard).index(self._member)
+
+
+class ElectedCandidacy:
+    """Only the member that the election service chose may lead.
+
+    `granted` returns the elected member and its epoch as last heard.
+    """
+
+    def __init__(self, member: str, granted: Callable[[], tuple[str | None, int]]) -> None:
+        self._member, self._granted = member, granted
+
+    def silence_ms(self, leadership: Leadership) -> int | None:
+        """Claim at once when elected: a compare-and-swap against whoever led before."""
+        elected, epoch = self._granted()
+        if elected != self._member or epoch < leadership.epoch:
+            return None
+        return 0
+
+    def epoch(self) -> int:
+        """Return the epoch of the last grant."""
+        return self._granted()[1]
+
+    def heir(self, leadership: Leadership) -> str | None:
+        """Return whom the election service has chosen since."""
+        elected, epoch = self._granted()
+        newer = epoch > leadership.epoch and elected != self._member
+        return elected if newer else None

@@ -1,0 +1,118 @@
+"""Runs one service as a process: connect, serve health, work, hand over on SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TypeVar
+
+import uvicorn
+
+from folkmoot.bus import connect
+from folkmoot.bus.ports import Bus, BusError, BusUnavailable
+from folkmoot.runtime.clock import Clock, SystemClock
+from folkmoot.runtime.metrics import registry
+from folkmoot.runtime.service import Service
+from folkmoot.runtime.settings import Settings
+from folkmoot.runtime.shell import asgi_app
+
+T = TypeVar("T", bound=Settings)
+Bootstrap = Callable[[Bus, T, Clock], Awaitable[Service]]
+
+CONNECT_RETRY_S = 1.0
+EXIT_MISCONFIGURED = 78
+"""EX_CONFIG of sysexits.h: restarting will not help."""
+
+logger = logging.getLogger("folkmoot")
+
+
+def main(bootstrap: Bootstrap[T], settings: T) -> int:
+    """Run the service until it is told to stop; the exit status."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(bootstrap, settings))
+    except BusError as error:
+        logger.error("%s", error)  # noqa: TRY400 - the sentence says it; a traceback would hide it
+        return EXIT_MISCONFIGURED
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _run(bootstrap: Bootstrap[T], settings: T) -> None:
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    bus = await _connect(settings.bus, stop)
+    if bus is None:
+        return
+    try:
+        service = await bootstrap(bus, settings, SystemClock())
+        async with _serving_health(service, settings):
+            running = asyncio.create_task(service.run())
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+            service.stop()
+            stopping.cancel()
+            await running
+    finally:
+        await bus.close()
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+async def _connect(address: str, stop: asyncio.Event) -> Bus | None:
+    """Connect, waiting for a broker that is not there yet; None if told to stop meanwhile."""
+    while not stop.is_set():
+        try:
+            return await connect(address)
+        except BusUnavailable as error:
+            logger.warning("%s; trying again", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), CONNECT_RETRY_S)
+    return None
+
+
+class _HealthServer(uvicorn.Server):
+    """Serves until told to; signals are the process's business, not its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _serving_health(service: Service, settings: Settings) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        asgi_app(service.health, registry(service)),
+        host=settings.http_host,
+        port=settings.http_port,
+        log_level="warning",
+        lifespan="off",
+    )
+    server = _HealthServer(config)
+    serving = asyncio.create_task(server.serve())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving

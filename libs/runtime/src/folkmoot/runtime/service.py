@@ -1,0 +1,210 @@
+"""A service: its replicas, its answers, and whatever else runs beside them.
+
+`bootstrap.service(...)` of each service builds one of these; nothing else knows how a service is
+put together. The same object runs in a process of its own and inside the embedded mesh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from folkmoot.bus.ports import Bus, Gossiped, Subscription
+from folkmoot.contracts import subjects
+from folkmoot.core.messages import Announce
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.replica import Replica, Role
+
+Json = Any
+Answer = Callable[[Any, Mapping[str, Json]], Json]
+"""Answers a query from a machine's state. Pure: (state, request) -> JSON values."""
+
+logger = logging.getLogger(__name__)
+
+STALLED_MS = 10_000
+"""A leader that has not appended for this long, not even a beat, is not ready."""
+
+
+class QueryError(Exception):
+    """A query cannot be answered. `kind` is a stable word for programs."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind, self.detail = kind, detail
+
+
+def encode_answer(answer: Json) -> bytes:
+    """Return the bytes of a successful answer."""
+    return orjson.dumps({"ok": answer})
+
+
+def encode_refusal(error: QueryError) -> bytes:
+    """Return the bytes of a refused query."""
+    return orjson.dumps({"error": {"kind": error.kind, "detail": error.detail}})
+
+
+@dataclass(frozen=True, slots=True)
+class ShardHealth:
+    """How one replica is doing."""
+
+    shard: str
+    role: str
+    term: int
+    holder: str | None
+    offset: int
+    pending_effects: int
+    idle_ms: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a service can do its work, and if not, why."""
+
+    ready: bool
+    reasons: tuple[str, ...]
+    shards: tuple[ShardHealth, ...]
+
+
+@dataclass
+class Service:
+    """Everything that one service does in one process."""
+
+    name: str
+    bus: Bus
+    clock: Clock
+    replicas: Sequence[Replica[Any]]
+    answer: Answer | None = None
+    jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    on_stop: Callable[[], Awaitable[None]] | None = None
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Run until `stop`. Cancelling it is a crash: nothing is handed over."""
+        desks = [_QueryDesk(self, replica) for replica in self.replicas]
+        async with asyncio.TaskGroup() as tasks:
+            beside = [tasks.create_task(job()) for job in self.jobs]
+            beside += [tasks.create_task(desk.run()) for desk in desks]
+            working = [tasks.create_task(replica.run()) for replica in self.replicas]
+            await self._stopping.wait()
+            if self.on_stop is not None:
+                await self.on_stop()
+            for replica in self.replicas:
+                replica.stop()
+            if working:
+                await asyncio.wait(working)
+            for task in beside:
+                task.cancel()
+
+    def stop(self) -> None:
+        """Hand over what is led and let `run` return."""
+        self._stopping.set()
+
+    def health(self) -> Health:
+        """Return whether the service is ready, per shard."""
+        shards = tuple(self._shard_health(replica) for replica in self.replicas)
+        reasons = tuple(_problems(shards))
+        return Health(not reasons, reasons, shards)
+
+    def _shard_health(self, replica: Replica[Any]) -> ShardHealth:
+        shard = replica.shard
+        return ShardHealth(
+            replica.name.origin,
+            replica.role.value,
+            shard.leadership.term,
+            shard.leadership.holder,
+            shard.next_offset,
+            len(shard.pending),
+            self.clock.monotonic() - replica.progressed_at,
+            replica.last_error,
+        )
+
+
+def _problems(shards: Sequence[ShardHealth]) -> list[str]:
+    problems = []
+    for shard in shards:
+        if shard.role == Role.HALTED.value:
+            problems.append(f"{shard.shard} halted: {shard.error}")
+        elif shard.role == Role.RESTORING.value:
+            why = f" ({shard.error})" if shard.error else ""
+            problems.append(f"{shard.shard} is being restored from its log{why}")
+        elif shard.role == Role.FOLLOWING.value and shard.holder is None:
+            problems.append(f"{shard.shard} has no leader")
+        elif shard.role == Role.LEADING.value and shard.idle_ms > STALLED_MS:
+            problems.append(f"{shard.shard} has not appended for {shard.idle_ms} ms")
+    return problems
+
+
+class _QueryDesk:
+    """Answers queries about one shard while this process leads it."""
+
+    POLL_MS = 20
+
+    def __init__(self, service: Service, replica: Replica[Any]) -> None:
+        self._service, self._replica = service, replica
+        self._open: Subscription | None = None
+
+    async def run(self) -> None:
+        if self._service.answer is None:
+            return
+        while True:
+            await self._follow_role()
+            await asyncio.sleep(self.POLL_MS / 1000)
+
+    async def _follow_role(self) -> None:
+        if self._replica.leads and self._open is None:
+            subject = subjects.query(self._service.name, self._replica.name.partition)
+            self._open = await self._service.bus.gossip.respond(subject, self._respond)
+        elif not self._replica.leads and self._open is not None:
+            await self._open.close()
+            self._open = None
+
+    async def _respond(self, question: Gossiped) -> bytes:
+        try:
+            request = orjson.loads(question.data or b"{}")
+            assert self._service.answer is not None
+            return encode_answer(self._service.answer(self._replica.shard.state, request))
+        except QueryError as error:
+            return encode_refusal(error)
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+            return encode_refusal(QueryError("invalid-query", f"cannot read the query: {error!r}"))
+
+
+def announcer(bus: Bus) -> Callable[[object], None]:
+    """Return an `on_local` that publishes announcements and keeps nothing else.
+
+    Announcements may be lost; who needs certainty reads the topic they come from.
+    """
+    tasks: set[asyncio.Task[None]] = set()
+
+    def announce(request: object) -> None:
+        if isinstance(request, Announce):
+            data = orjson.dumps(request.message)
+            task = asyncio.get_running_loop().create_task(bus.gossip.publish(request.subject, data))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            task.add_done_callback(_log_failure)
+
+    return announce
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.warning("an announcement was not published: %s", error)
+
+
+def read_answer(data: bytes) -> Json:
+    """Return what a query was answered.
+
+    Raises:
+        QueryError: it was refused.
+    """
+    body = orjson.loads(data)
+    if "error" in body:
+        raise QueryError(body["error"]["kind"], body["error"]["detail"])
+    return body["ok"]

@@ -1,0 +1,58 @@
+"""What an operator can set, from the environment: `FOLKMOOT_BUS`, `FOLKMOOT_TTL_MS` and so on.
+
+A service's own settings extend `Settings`. Secrets may lie as files in `/run/secrets`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from folkmoot.runtime.timing import Timing
+
+SECRETS = Path("/run/secrets")
+
+
+class Settings(BaseSettings):
+    """The settings that every service has."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FOLKMOOT_",
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+        frozen=True,
+        extra="ignore",
+    )
+
+    bus: str = "kafka://127.0.0.1:9092?nats=nats://127.0.0.1:4222"
+    """Where the log and the gossip are: `kafka://HOST:PORT?nats=nats://HOST:PORT` or
+    `embedded:FILE`."""
+
+    partitions: int = Field(default=2, ge=1, le=1024)
+    """Shards of each service. Fixed once the topics exist, because keys are placed by it."""
+
+    ttl_ms: int = Field(default=1500, ge=100, le=60_000)
+    """Silence after which a standby claims a shard; the same for all replicas of a service."""
+
+    node: str = Field(default_factory=socket.gethostname)
+    """The name of this machine or pod, for people to recognise a member by."""
+
+    http_host: str = "127.0.0.1"
+    """Where health and metrics are served. In a container: `0.0.0.0`."""
+
+    http_port: int = Field(default=8700, ge=0, le=65535)
+    """Port of health and metrics; 0 takes a free one."""
+
+    log_level: str = "info"
+    """`debug`, `info`, `warning` or `error`."""
+
+    def timing(self) -> Timing:
+        """Return the timing of this process's replicas."""
+        return Timing(ttl_ms=self.ttl_ms)
+
+    def member(self) -> str:
+        """Return a name for this incarnation of the process: a restarted one is another member."""
+        return f"{self.node}-{os.getpid()}-{os.urandom(3).hex()}"

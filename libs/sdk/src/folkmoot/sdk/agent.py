@@ -1,0 +1,220 @@
+"""Agents: decorated async functions, and nothing that happens at import.
+
+Types come from annotations: the second parameter of a step says what it takes, its return
+annotation what it gives. Both are checked at both ends, and a function without them is refused
+where it is defined.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from folkmoot.sdk.errors import DefinitionError
+from folkmoot.sdk.steps import Retry, Step
+
+Handler = Callable[..., Awaitable[Any]]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+"""Names of agents and teams: they are part of topic names and subjects."""
+
+DEFAULT_RETRY = Retry()
+CONCURRENCY_MAX = 1_000
+STEP_TIMEOUT_S_MAX = 7 * 24 * 3600
+
+
+def _annotations(function: Handler, expected: int, shape: str) -> tuple[list[Any], Any]:
+    """Return the types of the parameters after the context, and of the result."""
+    where = f"{function.__module__}.{function.__qualname__}"
+    if not inspect.iscoroutinefunction(function):
+        raise DefinitionError(f"{where} must be an async function: {shape}")
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) != expected + 1:
+        raise DefinitionError(f"{where} takes {len(parameters)} parameters; expected {shape}")
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise DefinitionError(f"{where}: {error}; define the type at the top of a module") from None
+    missing = [p.name for p in parameters[1:] if p.name not in hints]
+    if "return" not in hints:
+        missing.append("return")
+    if missing:
+        raise DefinitionError(
+            f"{where} has no type annotation for {', '.join(missing)}; expected {shape}"
+        )
+    return [hints[p.name] for p in parameters[1:]], hints["return"]
+
+
+@dataclass
+class StepDefinition:
+    """A step of an agent, as made by `@agent.step(...)`. Calling it calls the function."""
+
+    name: str
+    handler: Handler
+    timeout_s: float
+    retry: Retry
+    compensation: Handler | None = None
+
+    def __post_init__(self) -> None:
+        shape = "async def step(ctx, input: Input) -> Output"
+        (self._input,), self._output = _annotations(self.handler, 1, shape)
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, for tests."""
+        return await self.handler(*args, **kwargs)
+
+    @cached_property
+    def input(self) -> TypeAdapter[Any]:
+        """What the step takes."""
+        return TypeAdapter(self._input)
+
+    @cached_property
+    def output(self) -> TypeAdapter[Any]:
+        """What the step gives."""
+        return TypeAdapter(self._output)
+
+    def compensate(self, handler: Handler) -> Handler:
+        """Register what undoes the step: `async def undo(ctx, input, done) -> None`.
+
+        `done` is what the step returned, or None if it is not known whether it took effect. An
+        undo runs until it succeeds, so it must be safe to repeat.
+        """
+        _annotations(handler, 2, "async def undo(ctx, input: Input, done: Output | None) -> None")
+        self.compensation = handler
+        return handler
+
+
+@dataclass
+class Agent:
+    """One kind of worker in a team.
+
+    Args:
+        name: its name, which is also that of its topics.
+        team: whom it works with; the team's elected leader plans.
+        concurrency: handlers at a time on each of its partitions.
+        partitions: how many members can work for it at a time.
+    """
+
+    name: str
+    team: str
+    concurrency: int = 4
+    partitions: int = 3
+    steps: dict[str, StepDefinition] = field(default_factory=dict, init=False)
+    plan_hook: Handler | None = field(default=None, init=False)
+    aggregate_hook: Handler | None = field(default=None, init=False)
+    _plan_input: Any = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        for kind, name in (("agent", self.name), ("team", self.team)):
+            if not NAME.fullmatch(name):
+                raise DefinitionError(
+                    f"{name!r} is no name for a{'n' * (kind == 'agent')} {kind}: use up to 63 "
+                    "lower-case letters, digits and hyphens"
+                )
+        if not 1 <= self.concurrency <= CONCURRENCY_MAX:
+            raise DefinitionError(f"concurrency must be from 1 to {CONCURRENCY_MAX}")
+        if self.partitions < 1:
+            raise DefinitionError("partitions must be at least 1")
+
+    def step(
+        self, name: str, *, timeout_s: float = 60, retry: Retry = DEFAULT_RETRY
+    ) -> Callable[[Handler], StepDefinition]:
+        """Make an async function a step that plans can name."""
+        if not 0 < timeout_s <= STEP_TIMEOUT_S_MAX:
+            raise DefinitionError(f"step {name!r}: timeout_s must be over 0 and at most a week")
+        if name in self.steps:
+            raise DefinitionError(f"agent {self.name!r} has two steps called {name!r}")
+
+        def register(handler: Handler) -> StepDefinition:
+            self.steps[name] = StepDefinition(name, handler, timeout_s, retry)
+            return self.steps[name]
+
+        return register
+
+    def plan(self, handler: Handler) -> Handler:
+        """Make an async function the team's planner; the elected leader runs it."""
+        (self._plan_input,), _ = _annotations(
+            handler, 1, "async def plan(ctx, task: Task) -> list[Step]"
+        )
+        self.plan_hook = handler
+        return handler
+
+    def aggregate(self, handler: Handler) -> Handler:
+        """Make an async function the one that turns the steps' results into the task's."""
+        _annotations(handler, 1, "async def aggregate(ctx, results: dict[str, Any]) -> Output")
+        self.aggregate_hook = handler
+        return handler
+
+    @cached_property
+    def plan_input(self) -> TypeAdapter[Any]:
+        """What the planner takes."""
+        return TypeAdapter(self._plan_input)
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The agents of one team that one member hosts."""
+
+    name: str
+    agents: Mapping[str, Agent]
+    planner: Agent | None
+    aggregator: Agent | None
+
+    def find(self, step: Step) -> tuple[Agent, StepDefinition]:
+        """Return the agent and definition of a planned step.
+
+        Raises:
+            DefinitionError: no agent has it, or several do and the step does not say which.
+        """
+        having = [
+            agent
+            for agent in self.agents.values()
+            if step.name in agent.steps and step.agent in (None, agent.name)
+        ]
+        if len(having) == 1:
+            return having[0], having[0].steps[step.name]
+        if having:
+            names = ", ".join(agent.name for agent in having)
+            raise DefinitionError(
+                f"step {step.name!r} exists on {names}: say agent=... in the plan"
+            )
+        known = sorted({name for agent in self.agents.values() for name in agent.steps})
+        who = f"agent {step.agent!r}" if step.agent else f"no agent of team {self.name!r}"
+        raise DefinitionError(f"{who} has a step {step.name!r}; there are: {', '.join(known)}")
+
+
+def teams(agents: typing.Iterable[Agent]) -> list[Team]:
+    """Return `agents` grouped by team.
+
+    Raises:
+        DefinitionError: two agents share a name, or two of a team plan or aggregate.
+    """
+    grouped: dict[str, dict[str, Agent]] = {}
+    for agent in agents:
+        mates = grouped.setdefault(agent.team, {})
+        if any(agent.name in others for others in grouped.values()):
+            raise DefinitionError(f"two agents are called {agent.name!r}")
+        mates[agent.name] = agent
+    return [_team(name, mates) for name, mates in grouped.items()]
+
+
+def _team(name: str, mates: Mapping[str, Agent]) -> Team:
+    planners = [agent for agent in mates.values() if agent.plan_hook]
+    aggregators = [agent for agent in mates.values() if agent.aggregate_hook]
+    for kind, agents in (("plan", planners), ("aggregate", aggregators)):
+        if len(agents) > 1:
+            names = ", ".join(agent.name for agent in agents)
+            raise DefinitionError(f"team {name!r} has several {kind} hooks: {names}")
+    return Team(
+        name,
+        mates,
+        planners[0] if planners else None,
+        aggregators[0] if aggregators else None,
+    )

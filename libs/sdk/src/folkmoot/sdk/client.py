@@ -1,0 +1,244 @@
+"""The user's side: submit tasks, follow sagas, take results.
+
+A client is an outsider: what it sends may be repeated, so a task carries an idempotency key and
+joins the saga that the key began; what it receives is told apart by CloudEvents source and id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeVar, overload
+
+from pydantic import TypeAdapter
+
+from folkmoot.bus import connect
+from folkmoot.bus.ports import Bus, Record
+from folkmoot.contracts.envelope import decode_message, encode_message, saga_id_of
+from folkmoot.contracts.keys import partition_of
+from folkmoot.core.messages import TASK_RESULTS, TASKS, CancelSaga, Failure, Task, TaskResult, inbox
+from folkmoot.core.names import by_wire_name
+from folkmoot.runtime.clock import Clock, SystemClock
+from folkmoot.runtime.service import QueryError
+from folkmoot.sdk.errors import NoAnswer, SagaFailed
+from folkmoot.sdk.queries import ask, partition_count
+from folkmoot.sdk.steps import to_json
+
+T = TypeVar("T")
+
+DEFAULT_BUS = "kafka://127.0.0.1:9092?nats=nats://127.0.0.1:4222"
+SOURCE = "/folkmoot/client"
+"""The CloudEvents source of tasks submitted with this client; with the key it makes the saga."""
+
+ASK_AGAIN_S = 1.0
+"""How often a waiting client asks for a result that it may have missed."""
+
+EVENTS_PAGE = 200
+EVENTS_POLL_S = 0.05
+
+
+class Saga:
+    """A handle on one saga."""
+
+    def __init__(self, client: Client, saga_id: str, partition: int) -> None:
+        self._client = client
+        self.saga_id, self.partition = saga_id, partition
+
+    @overload
+    async def result(self, cls: type[T], timeout_s: float | None = None) -> T: ...
+    @overload
+    async def result(self, cls: None = None, timeout_s: float | None = None) -> Any: ...
+    async def result(self, cls: type[Any] | None = None, timeout_s: float | None = None) -> Any:
+        """Wait for the saga's end and return its result, as a `cls` if given.
+
+        Raises:
+            SagaFailed: it ended without a result; says in which state, and why.
+            TimeoutError: it had not ended after `timeout_s`.
+        """
+        async with asyncio.timeout(timeout_s):
+            outcome = await self._client.outcome(self)
+        if outcome.state != "completed":
+            failure = outcome.failure or Failure("unknown", "no reason was recorded")
+            raise SagaFailed(self.saga_id, outcome.state, failure.detail)
+        return outcome.result if cls is None else TypeAdapter(cls).validate_python(outcome.result)
+
+    async def state(self) -> Mapping[str, Any]:
+        """Return the saga as it is now: its state, steps, attempts and what it waits for.
+
+        Raises:
+            NoAnswer: the orchestrator does not answer.
+            QueryError: it does not know the saga.
+        """
+        request = {"op": "show", "saga_id": self.saga_id}
+        shown: Mapping[str, Any] = await ask(
+            self._client.bus, "saga-orchestrator", self.partition, request
+        )
+        return shown
+
+    async def events(self) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield the saga's events as CloudEvents, from the first to the one that ends it."""
+        stream, version = f"saga-{self.saga_id}", 0
+        while True:
+            page = await self._client.read_stream(stream, version)
+            for event in page:
+                yield event
+                if event["type"] in _ENDS:
+                    return
+            version += len(page)
+            if not page:
+                await asyncio.sleep(EVENTS_POLL_S)
+
+    async def cancel(self, actor: str, reason: str = "") -> None:
+        """Stop the saga and have undone what it did."""
+        message = CancelSaga(self.saga_id, actor, reason)
+        await self._client.send(
+            inbox("saga-orchestrator"), self.partition, message, self.saga_id, self.saga_id
+        )
+
+
+_ENDS = frozenset(
+    f"folkmoot.{name}.v1"
+    for name in ("saga-completed", "saga-compensated", "saga-failed", "task-refused")
+)
+
+
+class Client:
+    """Connects user programs to a running Folkmoot."""
+
+    def __init__(self, bus: Bus, clock: Clock | None = None) -> None:
+        self.bus = bus
+        self._clock = clock or SystemClock()
+        self._results: dict[str, TaskResult] = {}
+        self._waiting: dict[str, asyncio.Event] = {}
+        self._tails: list[asyncio.Task[None]] = []
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(cls, address: str | None = None) -> AsyncIterator[Client]:
+        """Connect to a bus; `FOLKMOOT_BUS` if `address` is left out.
+
+        Raises:
+            BusUnavailable: nothing answers there.
+        """
+        bus = await connect(address or os.environ.get("FOLKMOOT_BUS", DEFAULT_BUS))
+        try:
+            async with cls.on(bus) as client:
+                yield client
+        finally:
+            await bus.close()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def on(cls, bus: Bus) -> AsyncIterator[Client]:
+        """Use a bus that is already connected, and leave it so."""
+        client = cls(bus)
+        try:
+            yield client
+        finally:
+            await client._stop()
+
+    # -- tasks ------------------------------------------------------------------------------
+
+    async def submit(self, team: str, task: object, *, idempotency_key: str | None = None) -> Saga:
+        """Publish a task for `team`. The same key joins the saga that it began before.
+
+        Returns:
+            The saga's handle, when the task is durable.
+
+        Raises:
+            TooLarge: the task is over the limit.
+            NoAnswer: Folkmoot has never been started on this bus.
+        """
+        key = idempotency_key or os.urandom(12).hex()
+        partition = partition_of(key, await partition_count(self.bus, TASKS))
+        saga = Saga(self, saga_id_of(SOURCE, key), partition)
+        await self._listen()
+        await self.send(TASKS, partition, Task(team, to_json(task)), key, key)
+        return saga
+
+    async def saga(self, saga_id: str) -> Saga:
+        """Return the handle of a saga known by its id only.
+
+        Raises:
+            NoAnswer: no shard of the orchestrator knows it, or one does not answer.
+        """
+        for partition in range(await partition_count(self.bus, inbox("saga-orchestrator"))):
+            saga = Saga(self, saga_id, partition)
+            with contextlib.suppress(QueryError):
+                await saga.state()
+                await self._listen()
+                return saga
+        raise NoAnswer(f"there is no saga {saga_id}; `folkmoot sagas ls` lists what there is")
+
+    async def send(
+        self, topic: str, partition: int, message: object, key: str, event_id: str
+    ) -> None:
+        """Append one message to an inbox and wait until it is durable."""
+        value, headers = encode_message(
+            message, event_id=event_id, source=SOURCE, at=self._clock.now()
+        )
+        appender = await self.bus.log.appender()
+        try:
+            await appender.append(topic, partition, [Record(value, key.encode(), headers)])
+        finally:
+            await appender.close()
+
+    # -- results ----------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Follow the results from now on, before the first task is sent."""
+        if self._tails:
+            return
+        for partition in range(await partition_count(self.bus, TASK_RESULTS)):
+            end = await self.bus.log.end_offset(TASK_RESULTS, partition)
+            self._tails.append(asyncio.create_task(self._follow(partition, end)))
+
+    async def _follow(self, partition: int, offset: int) -> None:
+        tail = await self.bus.log.tail(TASK_RESULTS, partition, offset)
+        types = by_wire_name(TaskResult)
+        try:
+            while True:
+                for record in await tail.read(1_000, 500):
+                    outcome = decode_message(record.value, record.headers, types).message
+                    if isinstance(outcome, TaskResult) and outcome.saga_id in self._waiting:
+                        self._results[outcome.saga_id] = outcome
+                        self._waiting[outcome.saga_id].set()
+        finally:
+            await tail.close()
+
+    async def outcome(self, saga: Saga) -> TaskResult:
+        """Wait for the saga's outcome: as it is published, or as the orchestrator remembers it."""
+        arrived = self._waiting.setdefault(saga.saga_id, asyncio.Event())
+        while not arrived.is_set():
+            if (known := await self._remembered(saga)) is not None:
+                return known
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(arrived.wait(), ASK_AGAIN_S)
+        del self._waiting[saga.saga_id]
+        return self._results.pop(saga.saga_id)
+
+    async def _remembered(self, saga: Saga) -> TaskResult | None:
+        request = {"op": "outcome", "saga_id": saga.saga_id}
+        try:
+            found = await ask(self.bus, "saga-orchestrator", saga.partition, request)
+        except (NoAnswer, QueryError):
+            return None
+        return None if found is None else TypeAdapter(TaskResult).validate_python(found)
+
+    # -- streams ----------------------------------------------------------------------------
+
+    async def read_stream(
+        self, stream: str, from_version: int = 0, limit: int = EVENTS_PAGE
+    ) -> list[Mapping[str, Any]]:
+        """Return events of a stream of the event store, from `from_version` on."""
+        request = {"op": "read", "stream": stream, "from_version": from_version, "limit": limit}
+        answer = await ask(self.bus, "event-store", "index", request)
+        events: list[Mapping[str, Any]] = answer["events"]
+        return events
+
+    async def _stop(self) -> None:
+        for task in self._tails:
+            task.cancel()
+        await asyncio.gather(*self._tails, return_exceptions=True)

@@ -1,0 +1,131 @@
+"""What a handler is given: who it works for, how to call out, what the team knows.
+
+`ctx.call` is the bridge between a handler, which may do anything, and a log that must be able to
+go on after a crash: the result of each call is journaled before the handler sees it, and a later
+run of the same handler gets it from the journal instead of calling again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from pydantic import TypeAdapter
+
+from folkmoot.core.messages import Call, Json
+from folkmoot.sdk.steps import to_json
+
+T = TypeVar("T")
+
+
+class Journal(Protocol):
+    """Where journaled results are kept; provided by the worker that runs the handler."""
+
+    def get(self, key: str) -> tuple[bool, Json]:
+        """Return whether there is a result under `key`, and the result."""
+        ...
+
+    async def put(self, key: str, value: Json) -> None:
+        """Return when `value` is durable under `key`."""
+        ...
+
+
+@dataclass
+class Context:
+    """What every handler can use."""
+
+    call_info: Call
+    run: int
+    epoch: int
+    journal: Journal
+    knowledge: Any
+    report: Callable[[str], Awaitable[None]]
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("folkmoot.agent"))
+    _calls: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def saga_id(self) -> str:
+        """The saga that this is part of."""
+        return self.call_info.saga_id
+
+    @property
+    def step_id(self) -> str:
+        """The step within the saga."""
+        return self.call_info.step_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1. A run repeated after a crash is the same attempt."""
+        return self.call_info.attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt and run of this step. Hand it to what must not do it twice."""
+        return self.call_info.idempotency_key
+
+    @property
+    def deadline_at(self) -> int:
+        """When this attempt is given up, in milliseconds since the epoch."""
+        return self.call_info.deadline_at
+
+    @property
+    def results(self) -> Mapping[str, Json]:
+        """The results of the steps that this one needs, by step id, as JSON values."""
+        recorded = self.call_info.recorded
+        return recorded if isinstance(recorded, dict) else {}
+
+    def result(self, step_id: str, cls: type[T]) -> T:
+        """Return the result of a needed step as a `cls`."""
+        return TypeAdapter(cls).validate_python(self.results[step_id])
+
+    def key(self, name: str) -> str:
+        """Return the idempotency key of the next `call` of that name."""
+        return f"{self.idempotency_key}/{name}#{self._calls.get(name, 0) + 1}"
+
+    async def call(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call `function` once, even if this handler is run again after a crash.
+
+        The exception is a crash during the call itself: it is then repeated; `key(name)` before
+        the call gives the idempotency key that tells the repetition from a second call. Functions
+        that are not async run in a thread. The result has the type that `function` declares, or
+        is plain JSON values.
+        """
+        number = self._calls[name] = self._calls.get(name, 0) + 1
+        adapter = _result_type(function)
+        found, recorded = self.journal.get(f"{name}#{number}")
+        if not found:
+            recorded = to_json(await _call(function, args, kwargs))
+            await self.journal.put(f"{name}#{number}", recorded)
+        return adapter.validate_python(recorded)
+
+    async def progress(self, text: str) -> None:
+        """Tell whoever watches how far this is. May be lost."""
+        await self.report(text)
+
+
+async def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    if inspect.iscoroutinefunction(function):
+        return await function(*args, **kwargs)
+    outcome = await asyncio.to_thread(function, *args, **kwargs)
+    return await outcome if inspect.isawaitable(outcome) else outcome
+
+
+def _result_type(function: Callable[..., Any]) -> TypeAdapter[Any]:
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):
+        hints = {}
+    return TypeAdapter(hints.get("return", Any))
+
+
+class StepContext(Context):
+    """What a step or a compensation is given."""
+
+
+class LeaderContext(Context):
+    """What a hook of the elected leader is given; `epoch` is the election's grant."""

@@ -1,0 +1,31 @@
+"""What a handler raises to say how its failure is to be taken, and what the SDK raises itself."""
+
+from __future__ import annotations
+
+
+class Retryable(Exception):
+    """Trying again may help; not before `after_s` seconds if given, as with HTTP's Retry-After."""
+
+    def __init__(self, detail: str, *, after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.after_s = after_s
+
+
+class Permanent(Exception):
+    """Trying again will not help: the step fails at once and the saga is compensated."""
+
+
+class DefinitionError(Exception):
+    """An agent is defined wrongly. Raised where it is defined, before anything runs."""
+
+
+class SagaFailed(Exception):
+    """A saga ended without a result. `state` is its terminal state."""
+
+    def __init__(self, saga_id: str, state: str, detail: str) -> None:
+        super().__init__(f"saga {saga_id} is {state}: {detail}")
+        self.saga_id, self.state, self.detail = saga_id, state, detail
+
+
+class NoAnswer(Exception):
+    """Nothing that could answer is running, or it did not answer in time."""

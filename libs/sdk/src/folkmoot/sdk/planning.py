@@ -1,0 +1,61 @@
+"""The leader's hooks and their defaults: what a team does that writes none.
+
+A plan leaves here as the JSON that the saga machine records; from then on no member needs to plan
+again to go on with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from folkmoot.core.messages import Json
+from folkmoot.sdk.agent import Team
+from folkmoot.sdk.context import Context
+from folkmoot.sdk.errors import DefinitionError
+from folkmoot.sdk.steps import Step, to_json
+
+
+async def plan(team: Team, context: Context, task: Json) -> list[dict[str, Any]]:
+    """Return the plan for `task`: the team's own, or its only step.
+
+    Raises:
+        DefinitionError: the plan names what the team does not have.
+    """
+    if team.planner is None or team.planner.plan_hook is None:
+        return [_planned(team, _only_step(team, task))]
+    steps = await team.planner.plan_hook(context, team.planner.plan_input.validate_python(task))
+    if not isinstance(steps, Sequence) or not all(isinstance(step, Step) for step in steps):
+        raise DefinitionError(f"the plan of team {team.name!r} is no list of Step")
+    return [_planned(team, step) for step in steps]
+
+
+def _only_step(team: Team, task: Json) -> Step:
+    names = [name for agent in team.agents.values() for name in agent.steps]
+    if len(names) != 1:
+        raise DefinitionError(
+            f"team {team.name!r} has {len(names)} steps and no plan: decorate a function "
+            "with @agent.plan that returns the steps to run"
+        )
+    return Step(names[0], task)
+
+
+def _planned(team: Team, step: Step) -> dict[str, Any]:
+    agent, definition = team.find(step)
+    return {
+        "id": step.step_id,
+        "name": step.name,
+        "agent": agent.name,
+        "input": to_json(step.input),
+        "needs": list(step.needs),
+        "timeout_ms": round(definition.timeout_s * 1000),
+        "retry": definition.retry.to_json(),
+        "compensable": definition.compensation is not None,
+    }
+
+
+async def aggregate(team: Team, context: Context, results: Mapping[str, Json]) -> Any:
+    """Return the task's result: the team's own aggregation, or the steps' results by id."""
+    if team.aggregator is None or team.aggregator.aggregate_hook is None:
+        return results
+    return await team.aggregator.aggregate_hook(context, results)

@@ -1,0 +1,66 @@
+"""Asks services over gossip. Answers come from a leader's state and change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from folkmoot.bus.ports import Bus, NoResponder
+from folkmoot.contracts import subjects
+from folkmoot.core.messages import inbox
+from folkmoot.runtime.service import read_answer
+from folkmoot.sdk.errors import NoAnswer
+
+Json = Any
+
+QUERY_TIMEOUT_MS = 2_000
+"""A query is answered from memory; longer than this means that nobody is there."""
+
+
+async def ask(
+    bus: Bus,
+    service: str,
+    partition: int | str,
+    request: Mapping[str, Json],
+    timeout_ms: int = QUERY_TIMEOUT_MS,
+) -> Json:
+    """Return the answer of one shard.
+
+    Raises:
+        NoAnswer: the shard has no leader now, or it did not answer in time.
+        QueryError: it refused the query, and says why.
+    """
+    try:
+        data = await bus.gossip.request(
+            subjects.query(service, partition), orjson.dumps(request), timeout_ms
+        )
+    except NoResponder as error:
+        raise NoAnswer(
+            f"shard {partition} of {service} does not answer: is it running, and is it ready?"
+        ) from error
+    return read_answer(data)
+
+
+async def ask_all(bus: Bus, service: str, request: Mapping[str, Json]) -> Sequence[Json]:
+    """Return the answers of all shards, in order of partition.
+
+    Raises:
+        NoAnswer: one of them does not answer.
+    """
+    partitions = await partition_count(bus, inbox(service))
+    return await asyncio.gather(*(ask(bus, service, p, request) for p in range(partitions)))
+
+
+async def partition_count(bus: Bus, topic: str) -> int:
+    """Return how many partitions a topic has.
+
+    Raises:
+        NoAnswer: there is no such topic, so Folkmoot has never run on this bus.
+    """
+    partitions = (await bus.log.topics()).get(topic)
+    if partitions is None:
+        raise NoAnswer(f"there is no topic {topic}: has Folkmoot ever been started on this bus?")
+    return partitions

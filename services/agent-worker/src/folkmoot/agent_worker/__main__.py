@@ -1,0 +1,18 @@
+"""`python -m folkmoot.agent_worker`: one worker process; FOLKMOOT_APP says which agents."""
+
+from __future__ import annotations
+
+import sys
+
+from folkmoot.agent_worker.bootstrap import service
+from folkmoot.agent_worker.settings import WorkerServiceSettings
+from folkmoot.runtime.process import main as run
+
+
+def main() -> int:
+    """Run the service; the exit status."""
+    return run(service, WorkerServiceSettings())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

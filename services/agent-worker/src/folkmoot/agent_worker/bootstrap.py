@@ -1,0 +1,182 @@
+"""Puts a worker process together: its membership, its agents' shards, its teams' shards."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from folkmoot.agent_worker.handlers import Host, Runner
+from folkmoot.agent_worker.member import Membership, Postbox
+from folkmoot.agent_worker.settings import WorkerServiceSettings
+from folkmoot.bus.ports import Bus, Topic
+from folkmoot.contracts import subjects
+from folkmoot.contracts.keys import partition_of
+from folkmoot.contracts.topics import agent_topics, team_topics
+from folkmoot.core.messages import Call, RegisterAgent, inbox, log
+from folkmoot.core.worker import WorkerMachine, WorkerSettings
+from folkmoot.runtime.candidacy import Candidacy, ElectedCandidacy, OpenCandidacy
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.replica import Replica, Role, ShardName
+from folkmoot.runtime.service import Service
+from folkmoot.sdk.agent import Agent, Team, teams
+from folkmoot.sdk.errors import DefinitionError
+from folkmoot.sdk.knowledge import Knowledge
+
+
+def load_agents(reference: str) -> list[Agent]:
+    """Return the agents that `module:name` refers to: an Agent, or an iterable of them.
+
+    Raises:
+        DefinitionError: there is no such module or name, or it is something else.
+    """
+    module_name, _, name = reference.partition(":")
+    if not module_name or not name:
+        raise DefinitionError(f"{reference!r} does not say which agents: write MODULE:NAME")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise DefinitionError(f"cannot import {module_name!r}: {error}") from error
+    found = getattr(module, name, None)
+    agents = [found] if isinstance(found, Agent) else found
+    if not isinstance(agents, Iterable) or not all(isinstance(each, Agent) for each in agents):
+        raise DefinitionError(f"{reference!r} is no Agent and no list of Agents")
+    return list(agents)
+
+
+async def service(bus: Bus, settings: WorkerServiceSettings, clock: Clock) -> Service:
+    """Return the worker process for the agents that the settings name."""
+    return await worker(load_agents(settings.app), bus, settings, clock)
+
+
+async def worker(
+    agents: Sequence[Agent], bus: Bus, settings: WorkerServiceSettings, clock: Clock
+) -> Service:
+    """Return a service that hosts `agents` as one member of their teams.
+
+    Raises:
+        DefinitionError: the agents contradict each other.
+        TopicMismatch: an agent's topics exist with another number of partitions.
+    """
+    grouped = teams(agents)
+    member = settings.member()
+    await _create_topics(bus, grouped)
+    membership = Membership(
+        bus, clock, member, settings.node, grouped, settings.session_ttl_ms, settings.priority
+    )
+    await _register(bus, clock, member, grouped)
+    knowledge = Knowledge(bus, member)
+    builder = _Builder(bus, settings, clock, membership, knowledge)
+    made = Service(
+        "agent-worker",
+        bus,
+        clock,
+        [replica for team in grouped for replica in builder.replicas(team)],
+        jobs=(membership.listen, membership.keep_session, knowledge.run),
+        on_stop=membership.leave,
+    )
+    await knowledge.load()
+    return made
+
+
+async def _create_topics(bus: Bus, grouped: Sequence[Team]) -> None:
+    specs = [spec for team in grouped for spec in team_topics(team.name)]
+    for team in grouped:
+        for agent in team.agents.values():
+            specs += agent_topics(agent.name, agent.partitions)
+    await bus.log.create_topics([Topic(s.name, s.partitions, s.config) for s in specs])
+
+
+async def _register(bus: Bus, clock: Clock, member: str, grouped: Sequence[Team]) -> None:
+    """Tell the breaker where each agent's calls can go."""
+    postbox = Postbox(bus, member, clock)
+    topic = inbox("breaker-proxy")
+    partitions = (await bus.log.topics())[topic]
+    for team in grouped:
+        for agent in team.agents.values():
+            message = RegisterAgent(
+                agent.name, team.name, agent.partitions, agent.concurrency, tuple(agent.steps)
+            )
+            shard = partition_of(agent.name, partitions)
+            await postbox.send(topic, shard, message, agent.name)
+    await postbox.close()
+
+
+class _Builder:
+    """Makes the replicas of one member."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        settings: WorkerServiceSettings,
+        clock: Clock,
+        membership: Membership,
+        knowledge: Knowledge,
+    ) -> None:
+        self._bus, self._settings, self._clock = bus, settings, clock
+        self._membership, self._knowledge = membership, knowledge
+
+    def replicas(self, team: Team) -> list[Replica[Any]]:
+        """Return the replicas of a team's own shard and of its agents' partitions."""
+        host = Host(team, self._knowledge, self._clock, self._report)
+        made = [self._team_replica(host)]
+        for agent in team.agents.values():
+            made += [self._agent_replica(host, agent, p) for p in range(agent.partitions)]
+        return made
+
+    def _team_replica(self, host: Host) -> Replica[Any]:
+        team = host.team.name
+        candidacy = ElectedCandidacy(
+            self._membership.member, lambda: self._membership.granted(team)
+        )
+        return self._replica(f"team.{team}", 0, WorkerSettings(), host, candidacy)
+
+    def _agent_replica(self, host: Host, agent: Agent, partition: int) -> Replica[Any]:
+        service = f"agent.{agent.name}"
+        candidacy = OpenCandidacy(
+            self._membership.member,
+            f"{log(service)}/{partition}",
+            self._settings.timing(),
+            lambda: self._membership.members(agent.team),
+        )
+        settings = WorkerSettings(concurrency=agent.concurrency)
+        replica = self._replica(service, partition, settings, host, candidacy)
+        candidacy.busy = lambda: replica.shard.state.running > 0
+        return replica
+
+    def _replica(
+        self,
+        service: str,
+        partition: int,
+        settings: WorkerSettings,
+        host: Host,
+        candidacy: Candidacy,
+    ) -> Replica[Any]:
+        name = ShardName(service, log(service), (inbox(service),), partition)
+        machine = WorkerMachine(service, self._membership.member, partition, settings)
+        runner = Runner(
+            host, lambda message: replica.submit(message), lambda: replica.shard.leadership.epoch
+        )
+
+        def on_role(role: Role) -> None:
+            if role is not Role.LEADING:
+                runner.abandon()
+
+        replica = Replica(
+            machine,
+            name,
+            self._membership.member,
+            self._bus,
+            candidacy,
+            self._clock,
+            self._settings.timing(),
+            on_local=runner.perform,
+            on_role=on_role,
+        )
+        return replica
+
+    async def _report(self, call: Call, text: str) -> None:
+        data = orjson.dumps({"saga_id": call.saga_id, "step_id": call.step_id, "text": text})
+        await self._bus.gossip.publish(subjects.progress(call.saga_id), data)

@@ -1,0 +1,218 @@
+"""Runs the users' functions: what turns a `RunHandler` into `HandlerSucceeded` or `HandlerFailed`.
+
+Invariants:
+
+- A handler is entered only for a committed `CallStarted`, and its outcome is what the machine is
+  told, once.
+- When this member no longer leads the shard, its handlers are stopped and tell nobody.
+- What a handler did to shared knowledge is durable before its success is reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from pydantic import ValidationError
+
+from folkmoot.contracts.envelope import MESSAGE_BYTES_MAX
+from folkmoot.core.messages import Call, Failure, Json
+from folkmoot.core.worker import (
+    HandlerFailed,
+    HandlerSucceeded,
+    JournalResult,
+    RunHandler,
+    StopHandler,
+)
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.replica import NotLeading
+from folkmoot.sdk.agent import StepDefinition, Team
+from folkmoot.sdk.context import Context, LeaderContext, StepContext
+from folkmoot.sdk.errors import DefinitionError, Permanent, Retryable
+from folkmoot.sdk.planning import aggregate, plan
+from folkmoot.sdk.steps import to_json
+
+RESULT_BYTES_MAX = MESSAGE_BYTES_MAX - 16 * 1024
+"""A result travels in a message of its own; the rest is for the message's other fields."""
+
+DETAIL_CHARS_MAX = 2_000
+"""Of an exception's text in a failure: enough to understand it, no place for a dump."""
+
+logger = logging.getLogger("folkmoot.agent")
+
+Submit = Callable[[object], Awaitable[None]]
+
+
+class KnowledgeSource(Protocol):
+    """Where a handler's `ctx.knowledge` comes from."""
+
+    def bound(self, *, saga: str, actor: str) -> Any:
+        """Return the knowledge as one step sees it."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything done so far is durable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the runner needs to know of the member that it runs in."""
+
+    team: Team
+    knowledge: KnowledgeSource
+    clock: Clock
+    report: Callable[[Call, str], Awaitable[None]]
+
+
+class _StepJournal:
+    """The journal of one run: what earlier runs left, and what this one adds."""
+
+    def __init__(self, request: RunHandler, submit: Submit) -> None:
+        self._request, self._submit = request, submit
+
+    def get(self, key: str) -> tuple[bool, Json]:
+        return key in self._request.journal, self._request.journal.get(key)
+
+    async def put(self, key: str, value: Json) -> None:
+        request = self._request
+        _check_size(value, f"the result of {key}")
+        await self._submit(JournalResult(request.call.call_id, request.run, key, value))
+
+
+class Runner:
+    """Runs the handlers of one shard while this member leads it."""
+
+    def __init__(self, host: Host, submit: Submit, epoch: Callable[[], int]) -> None:
+        self._host, self._submit, self._epoch = host, submit, epoch
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopped: set[str] = set()
+
+    def perform(self, request: object) -> None:
+        """Act on a local request of the worker's machine."""
+        if isinstance(request, RunHandler):
+            self._start(request)
+        elif isinstance(request, StopHandler) and request.call_id in self._tasks:
+            self._stopped.add(request.call_id)
+            self._tasks[request.call_id].cancel()
+
+    def _start(self, request: RunHandler) -> None:
+        call_id = request.call.call_id
+        task = asyncio.get_running_loop().create_task(self._run(request))
+        self._tasks[call_id] = task
+        task.add_done_callback(lambda done: self._forget(call_id, done))
+
+    def _forget(self, call_id: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(call_id) is task:
+            del self._tasks[call_id]
+            self._stopped.discard(call_id)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("running %s broke", call_id, exc_info=error)
+
+    def abandon(self) -> None:
+        """Stop every handler and report nothing: somebody else leads now."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+
+    async def _run(self, request: RunHandler) -> None:
+        message = await self._outcome(request)
+        try:
+            await self._submit(message)
+        except NotLeading:
+            logger.info("%s ended here, but is led elsewhere now", request.call.call_id)
+
+    async def _outcome(self, request: RunHandler) -> HandlerSucceeded | HandlerFailed:
+        call, run = request.call, request.run
+        try:
+            patience_s = (call.deadline_at - self._host.clock.now()) / 1000
+            async with asyncio.timeout(patience_s) as limit:
+                result = await self._invoke(request)
+            return HandlerSucceeded(call.call_id, run, result)
+        except asyncio.CancelledError:
+            if call.call_id not in self._stopped:
+                raise
+            failure = Failure("cancelled", "cancelled while it ran", retryable=False)
+        except Exception as error:  # whatever a user's function raises is its outcome
+            failure = _failure(error, timed_out=limit.expired())
+        return HandlerFailed(call.call_id, run, failure)
+
+    async def _invoke(self, request: RunHandler) -> Json:
+        result = to_json(await self._handle(request))
+        _check_size(result, "the result")
+        await self._host.knowledge.flush()
+        return result
+
+    async def _handle(self, request: RunHandler) -> object:
+        call, team = request.call, self._host.team
+        if call.kind == "plan":
+            return await plan(team, self._context(LeaderContext, request), call.input)
+        if call.kind == "aggregate":
+            return await aggregate(team, self._context(LeaderContext, request), call.recorded)
+        definition = self._definition(call)
+        context = self._context(StepContext, request)
+        if call.kind == "compensate":
+            await _compensate(definition, context, call)
+            return None
+        return await definition.handler(context, definition.input.validate_python(call.input))
+
+    def _definition(self, call: Call) -> StepDefinition:
+        agent = self._host.team.agents.get(call.target)
+        if agent is None or call.name not in agent.steps:
+            known = ", ".join(sorted(agent.steps)) if agent else "none"
+            raise DefinitionError(
+                f"agent {call.target!r} has no step {call.name!r} here (it has: {known}); "
+                "do all members run the same version?"
+            )
+        return agent.steps[call.name]
+
+    def _context(self, cls: type[Context], request: RunHandler) -> Context:
+        call = request.call
+
+        async def report(text: str) -> None:
+            await self._host.report(call, text)
+
+        return cls(
+            call,
+            request.run,
+            self._epoch(),
+            _StepJournal(request, self._submit),
+            self._host.knowledge.bound(saga=call.saga_id, actor=call.idempotency_key),
+            report,
+        )
+
+
+async def _compensate(definition: StepDefinition, context: Context, call: Call) -> None:
+    if definition.compensation is None:
+        return
+    step_input = definition.input.validate_python(call.input)
+    done = None if call.in_doubt else definition.output.validate_python(call.recorded)
+    await definition.compensation(context, step_input, done)
+
+
+def _check_size(value: Json, what: str) -> None:
+    size = len(orjson.dumps(value))
+    if size > RESULT_BYTES_MAX:
+        raise Permanent(
+            f"{what} has {size:,} bytes, the limit is {RESULT_BYTES_MAX:,}: "
+            "store it elsewhere and return a reference"
+        )
+
+
+def _failure(error: Exception, *, timed_out: bool) -> Failure:
+    detail = str(error)[:DETAIL_CHARS_MAX] or type(error).__name__
+    if timed_out and isinstance(error, TimeoutError):
+        return Failure("timed-out", "it did not end before its deadline")
+    if isinstance(error, Permanent):
+        return Failure("permanent", detail, retryable=False)
+    if isinstance(error, ValidationError):
+        return Failure("invalid-input", detail, retryable=False)
+    if isinstance(error, DefinitionError):
+        return Failure("definition", detail, retryable=False)
+    if isinstance(error, Retryable):
+        after_ms = None if error.after_s is None else round(error.after_s * 1000)
+        return Failure("retryable", detail, retry_after_ms=after_ms)
+    return Failure(type(error).__name__, detail)

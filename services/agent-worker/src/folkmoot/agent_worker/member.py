@@ -1,0 +1,151 @@
+"""A member's part in its teams: it joins, beats, hears who leads, and joins again if forgotten.
+
+The election service decides who should lead; this is only the member's side of it. What it hears
+of leaders comes from the compacted topic `folkmoot.leaders`, which is the truth; announcements
+over gossip may be lost and are not needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from folkmoot.bus.ports import Appender, Bus, Record
+from folkmoot.contracts.envelope import decode_message, encode_message
+from folkmoot.contracts.keys import partition_of
+from folkmoot.core.messages import LEADERS, BeatSession, Join, Leader, Leave, inbox
+from folkmoot.core.names import by_wire_name
+from folkmoot.runtime.clock import Clock
+from folkmoot.sdk.agent import Team
+
+ELECTION = inbox("election")
+READ_RECORDS_MAX = 1_000
+READ_TIMEOUT_MS = 200
+
+
+class Postbox:
+    """Sends messages of a process that is no shard: not exactly once, so they are idempotent."""
+
+    def __init__(self, bus: Bus, sender: str, clock: Clock) -> None:
+        self._bus, self._sender, self._clock = bus, sender, clock
+        self._appender: Appender | None = None
+        self._sent = 0
+
+    async def send(self, topic: str, partition: int, message: object, key: str) -> None:
+        """Send and wait until the message is durable."""
+        if self._appender is None:
+            self._appender = await self._bus.log.appender()
+        self._sent += 1
+        event_id, now = f"{self._sender}/{self._sent}", self._clock.now()
+        value, headers = encode_message(message, event_id=event_id, source=self._sender, at=now)
+        try:
+            await self._appender.append(topic, partition, [Record(value, key.encode(), headers)])
+        except Exception:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Let go of the appender; the next message opens another."""
+        if self._appender is not None:
+            appender, self._appender = self._appender, None
+            await appender.close()
+
+
+class Membership:
+    """One member's sessions with the election service."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        member: str,
+        node: str,
+        teams: Sequence[Team],
+        session_ttl_ms: int,
+        priority: int = 0,
+    ) -> None:
+        self._bus, self._clock = bus, clock
+        self.member, self._node = member, node
+        self._teams = {team.name: team for team in teams}
+        self._ttl_ms, self._priority = session_ttl_ms, priority
+        self._postbox = Postbox(bus, member, clock)
+        self._leaders: dict[str, Leader] = {}
+        self._asked_at: dict[str, int] = {}
+        self._heard = asyncio.Event()
+
+    # -- what it heard ----------------------------------------------------------------------
+
+    def granted(self, team: str) -> tuple[str | None, int]:
+        """Return who was elected in `team`, and the epoch."""
+        leader = self._leaders.get(team)
+        return (None, 0) if leader is None else (leader.leader, leader.epoch)
+
+    def members(self, team: str) -> Sequence[str]:
+        """Return the members of `team`, this one always included."""
+        leader = self._leaders.get(team)
+        others = leader.members if leader is not None else ()
+        return others if self.member in others else (*others, self.member)
+
+    async def joined(self) -> None:
+        """Wait until every team lists this member."""
+        while not all(self._is_listed(team) for team in self._teams):
+            self._heard.clear()
+            await self._heard.wait()
+
+    def _is_listed(self, team: str) -> bool:
+        leader = self._leaders.get(team)
+        return leader is not None and self.member in leader.members
+
+    # -- what it does -----------------------------------------------------------------------
+
+    async def listen(self) -> None:
+        """Follow the leaders of all teams, from the beginning of the topic."""
+        tail = await self._bus.log.tail(LEADERS, 0, 0)
+        types = by_wire_name(Leader)
+        try:
+            while True:
+                for record in await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS):
+                    message = decode_message(record.value, record.headers, types).message
+                    if isinstance(message, Leader):
+                        self._hear(message)
+        finally:
+            await tail.close()
+
+    def _hear(self, leader: Leader) -> None:
+        self._leaders[leader.team] = leader
+        self._heard.set()
+
+    async def keep_session(self) -> None:
+        """Join, then beat three times a ttl, and join again when no longer listed."""
+        partitions = (await self._bus.log.topics())[ELECTION]
+        shards = sorted({partition_of(team, partitions) for team in self._teams})
+        while True:
+            for team in self._teams.values():
+                await self._join_if_needed(team, partitions)
+            for shard in shards:
+                await self._postbox.send(ELECTION, shard, BeatSession(self.member), self.member)
+            await asyncio.sleep(self._ttl_ms / 3000)
+
+    async def _join_if_needed(self, team: Team, partitions: int) -> None:
+        now = self._clock.monotonic()
+        asked_at = self._asked_at.get(team.name)
+        if self._is_listed(team.name) or (asked_at is not None and now - asked_at < self._ttl_ms):
+            return
+        self._asked_at[team.name] = now
+        join = Join(
+            team.name,
+            self.member,
+            self._node,
+            self._ttl_ms,
+            self._priority,
+            tuple(sorted(team.agents)),
+        )
+        shard = partition_of(team.name, partitions)
+        await self._postbox.send(ELECTION, shard, join, team.name)
+
+    async def leave(self) -> None:
+        """Say farewell, so that nobody has to wait for the session to expire."""
+        partitions = (await self._bus.log.topics())[ELECTION]
+        for shard in sorted({partition_of(team, partitions) for team in self._teams}):
+            await self._postbox.send(ELECTION, shard, Leave(self.member), self.member)
+        await self._postbox.close()

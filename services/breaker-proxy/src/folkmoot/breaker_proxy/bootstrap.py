@@ -1,0 +1,37 @@
+"""Puts the breaker-proxy together: its shards, and what it answers."""
+
+from __future__ import annotations
+
+from folkmoot.bus.ports import Bus
+from folkmoot.core.breaker import BreakerMachine
+from folkmoot.breaker_proxy.handlers import answer
+from folkmoot.breaker_proxy.settings import BreakerProxyServiceSettings
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.service import Service, announcer
+from folkmoot.runtime.shards import create_service_topics, replicas
+
+NAME = "breaker-proxy"
+
+
+def machine(settings: BreakerProxyServiceSettings, partition: int) -> BreakerMachine:
+    """Return the machine of one shard."""
+    return BreakerMachine(settings.machine(), partition)
+
+
+async def service(bus: Bus, settings: BreakerProxyServiceSettings, clock: Clock) -> Service:
+    """Return one process of the breaker-proxy.
+
+    Raises:
+        TopicMismatch: a topic exists with settings that would lose history.
+    """
+    await create_service_topics(bus, settings.partitions)
+    shards = replicas(
+        NAME,
+        lambda partition: machine(settings, partition),
+        bus,
+        settings,
+        clock,
+        settings.member(),
+        announcer(bus),
+    )
+    return Service(NAME, bus, clock, shards, answer)

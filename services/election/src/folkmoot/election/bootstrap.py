@@ -1,0 +1,37 @@
+"""Puts the election together: its shards, and what it answers."""
+
+from __future__ import annotations
+
+from folkmoot.bus.ports import Bus
+from folkmoot.core.election import ElectionMachine
+from folkmoot.election.handlers import answer
+from folkmoot.election.settings import ElectionServiceSettings
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.service import Service, announcer
+from folkmoot.runtime.shards import create_service_topics, replicas
+
+NAME = "election"
+
+
+def machine(settings: ElectionServiceSettings, partition: int) -> ElectionMachine:
+    """Return the machine of one shard."""
+    return ElectionMachine(settings.machine(), partition)
+
+
+async def service(bus: Bus, settings: ElectionServiceSettings, clock: Clock) -> Service:
+    """Return one process of the election.
+
+    Raises:
+        TopicMismatch: a topic exists with settings that would lose history.
+    """
+    await create_service_topics(bus, settings.partitions)
+    shards = replicas(
+        NAME,
+        lambda partition: machine(settings, partition),
+        bus,
+        settings,
+        clock,
+        settings.member(),
+        announcer(bus),
+    )
+    return Service(NAME, bus, clock, shards, answer)

@@ -1,0 +1,37 @@
+"""Puts the saga-orchestrator together: its shards, and what it answers."""
+
+from __future__ import annotations
+
+from folkmoot.bus.ports import Bus
+from folkmoot.core.saga import SagaMachine
+from folkmoot.saga_orchestrator.handlers import answer
+from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
+from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.service import Service, announcer
+from folkmoot.runtime.shards import create_service_topics, replicas
+
+NAME = "saga-orchestrator"
+
+
+def machine(settings: SagaOrchestratorServiceSettings, partition: int) -> SagaMachine:
+    """Return the machine of one shard."""
+    return SagaMachine(settings.machine(), partition)
+
+
+async def service(bus: Bus, settings: SagaOrchestratorServiceSettings, clock: Clock) -> Service:
+    """Return one process of the saga-orchestrator.
+
+    Raises:
+        TopicMismatch: a topic exists with settings that would lose history.
+    """
+    await create_service_topics(bus, settings.partitions)
+    shards = replicas(
+        NAME,
+        lambda partition: machine(settings, partition),
+        bus,
+        settings,
+        clock,
+        settings.member(),
+        announcer(bus),
+    )
+    return Service(NAME, bus, clock, shards, answer)
