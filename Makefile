@@ -1,0 +1,78 @@
+# Everything a developer does. `make help` lists the targets; CI calls only these.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+STAMP := $(VENV)/.ready
+SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down check fmt lint type layers tidy test unit contract integration e2e \
+        bench-smoke docs clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Create .venv with everything that is needed, as locked
+
+$(STAMP): $(SETUP_INPUTS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.6'
+	@$(UV) sync --quiet --all-packages --locked --inexact
+	@touch $@
+
+demo: setup ## Run the main job in one process: a dossier of this environment
+	@$(BIN)/folkmoot demo $(ARGS)
+
+up: setup ## Start real Kafka and NATS and every service as a process of its own
+	@$(BIN)/folkmoot up $(ARGS)
+
+down: setup ## Stop what `make up` started
+	@$(BIN)/folkmoot down
+
+check: fmt-check lint type layers tidy ## All checks that run no service, fastest first
+
+.PHONY: fmt-check
+fmt-check: setup
+	@$(BIN)/ruff format --check --quiet .
+
+fmt: setup ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet .
+
+lint: setup ## Lint
+	@$(BIN)/ruff check --quiet .
+
+type: setup ## Check the types
+	@$(BIN)/mypy libs services tests bench examples
+
+layers: setup ## Check who imports whom
+	@$(BIN)/lint-imports --no-cache > $(VENV)/layers.txt || (cat $(VENV)/layers.txt; exit 1)
+
+tidy: setup ## Check sizes, purity and anatomy
+	@$(BIN)/pytest -q tests/tidy
+
+test: setup ## Run every test, those on real Kafka and NATS included
+	@$(BIN)/pytest
+
+unit: setup ## Run the tests that need no broker
+	@$(BIN)/pytest -q -m 'not kafka and not e2e'
+
+contract: setup ## Run the behaviour suites on every adapter
+	@$(BIN)/pytest -q tests/contract
+
+integration: setup ## Run what needs a real broker but not the whole platform
+	@$(BIN)/pytest -q tests/integration
+
+e2e: setup ## Run the whole platform, embedded and as processes
+	@$(BIN)/pytest -q tests/e2e
+
+bench-smoke: setup ## Measure the first run and the no-op saga; JSON=FILE writes the rows
+	@$(BIN)/python -m bench.smoke $(if $(JSON),--json $(JSON))
+
+docs: setup ## Write the generated reference pages again
+	@$(BIN)/python -m docs.generate
+
+clean: ## Remove what was made: the environment, caches and local data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .folkmoot dist
