@@ -98,6 +98,15 @@ def _headers(control: Mapping[str, object]) -> Headers:
     return ((CONTROL, orjson.dumps(control)),)
 
 
+def decode_control(headers: Headers) -> LogRecord:
+    """Return a log record without its events, for readers that only need to know if it counts.
+
+    Raises:
+        UnreadableRecord: it is none.
+    """
+    return decode_record(b"[]", headers, {})
+
+
 def decode_record(value: bytes | None, headers: Headers, events: Mapping[str, type]) -> LogRecord:
     """Return the log record in a stored record.
 
