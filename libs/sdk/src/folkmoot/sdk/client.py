@@ -15,12 +15,13 @@ from typing import Any, TypeVar, overload
 from pydantic import TypeAdapter
 
 from folkmoot.bus import connect
-from folkmoot.bus.ports import Bus, Record
-from folkmoot.contracts.envelope import decode_message, encode_message, saga_id_of
+from folkmoot.bus.ports import Bus
+from folkmoot.contracts.envelope import decode_message, saga_id_of
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.messages import TASK_RESULTS, TASKS, CancelSaga, Failure, Task, TaskResult, inbox
 from folkmoot.core.names import by_wire_name
 from folkmoot.runtime.clock import Clock, SystemClock
+from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.service import QueryError
 from folkmoot.sdk.errors import NoAnswer, SagaFailed
 from folkmoot.sdk.queries import ask, partition_count
@@ -79,7 +80,7 @@ class Saga:
 
     async def events(self) -> AsyncIterator[Mapping[str, Any]]:
         """Yield the saga's events as CloudEvents, from the first to the one that ends it."""
-        stream, version = f"saga-{self.saga_id}", 0
+        stream, version = f"saga-{self.saga_id}", 1
         while True:
             page = await self._client.read_stream(stream, version)
             for event in page:
@@ -92,10 +93,7 @@ class Saga:
 
     async def cancel(self, actor: str, reason: str = "") -> None:
         """Stop the saga and have undone what it did."""
-        message = CancelSaga(self.saga_id, actor, reason)
-        await self._client.send(
-            inbox("saga-orchestrator"), self.partition, message, self.saga_id, self.saga_id
-        )
+        await self._client.tell(self, CancelSaga(self.saga_id, actor, reason))
 
 
 _ENDS = frozenset(
@@ -109,7 +107,7 @@ class Client:
 
     def __init__(self, bus: Bus, clock: Clock | None = None) -> None:
         self.bus = bus
-        self._clock = clock or SystemClock()
+        self._postbox = Postbox(bus, SOURCE, clock or SystemClock())
         self._results: dict[str, TaskResult] = {}
         self._waiting: dict[str, asyncio.Event] = {}
         self._tails: list[asyncio.Task[None]] = []
@@ -155,7 +153,7 @@ class Client:
         partition = partition_of(key, await partition_count(self.bus, TASKS))
         saga = Saga(self, saga_id_of(SOURCE, key), partition)
         await self._listen()
-        await self.send(TASKS, partition, Task(team, to_json(task)), key, key)
+        await self._postbox.send(TASKS, partition, Task(team, to_json(task)), key, event_id=key)
         return saga
 
     async def saga(self, saga_id: str) -> Saga:
@@ -172,18 +170,12 @@ class Client:
                 return saga
         raise NoAnswer(f"there is no saga {saga_id}; `folkmoot sagas ls` lists what there is")
 
-    async def send(
-        self, topic: str, partition: int, message: object, key: str, event_id: str
-    ) -> None:
-        """Append one message to an inbox and wait until it is durable."""
-        value, headers = encode_message(
-            message, event_id=event_id, source=SOURCE, at=self._clock.now()
+    async def tell(self, saga: Saga, message: object) -> None:
+        """Send a message about a saga to the orchestrator."""
+        event_id = os.urandom(12).hex()
+        await self._postbox.send(
+            inbox("saga-orchestrator"), saga.partition, message, saga.saga_id, event_id
         )
-        appender = await self.bus.log.appender()
-        try:
-            await appender.append(topic, partition, [Record(value, key.encode(), headers)])
-        finally:
-            await appender.close()
 
     # -- results ----------------------------------------------------------------------------
 
@@ -230,15 +222,19 @@ class Client:
     # -- streams ----------------------------------------------------------------------------
 
     async def read_stream(
-        self, stream: str, from_version: int = 0, limit: int = EVENTS_PAGE
+        self, stream: str, from_version: int = 1, limit: int = EVENTS_PAGE
     ) -> list[Mapping[str, Any]]:
-        """Return events of a stream of the event store, from `from_version` on."""
+        """Return CloudEvents of a stream of the event store; the first event has version 1.
+
+        Raises:
+            NoAnswer: the event store does not answer.
+        """
         request = {"op": "read", "stream": stream, "from_version": from_version, "limit": limit}
         answer = await ask(self.bus, "event-store", "index", request)
-        events: list[Mapping[str, Any]] = answer["events"]
-        return events
+        return [indexed["event"] for indexed in answer["events"]]
 
     async def _stop(self) -> None:
         for task in self._tails:
             task.cancel()
         await asyncio.gather(*self._tails, return_exceptions=True)
+        await self._postbox.close()

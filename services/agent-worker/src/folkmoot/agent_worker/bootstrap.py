@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from folkmoot.agent_worker.handlers import Host, Runner
-from folkmoot.agent_worker.member import Membership, Postbox
+from folkmoot.agent_worker.member import Membership
 from folkmoot.agent_worker.settings import WorkerServiceSettings
 from folkmoot.bus.ports import Bus, Topic
 from folkmoot.contracts import subjects
@@ -19,6 +19,7 @@ from folkmoot.core.messages import Call, RegisterAgent, inbox, log
 from folkmoot.core.worker import WorkerMachine, WorkerSettings
 from folkmoot.runtime.candidacy import Candidacy, ElectedCandidacy, OpenCandidacy
 from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.replica import Replica, Role, ShardName
 from folkmoot.runtime.service import Service
 from folkmoot.sdk.agent import Agent, Team, teams

@@ -10,45 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from folkmoot.bus.ports import Appender, Bus, Record
-from folkmoot.contracts.envelope import decode_message, encode_message
+from folkmoot.bus.ports import Bus
+from folkmoot.contracts.envelope import decode_message
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.messages import LEADERS, BeatSession, Join, Leader, Leave, inbox
 from folkmoot.core.names import by_wire_name
 from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.postbox import Postbox
 from folkmoot.sdk.agent import Team
 
 ELECTION = inbox("election")
 READ_RECORDS_MAX = 1_000
 READ_TIMEOUT_MS = 200
-
-
-class Postbox:
-    """Sends messages of a process that is no shard: not exactly once, so they are idempotent."""
-
-    def __init__(self, bus: Bus, sender: str, clock: Clock) -> None:
-        self._bus, self._sender, self._clock = bus, sender, clock
-        self._appender: Appender | None = None
-        self._sent = 0
-
-    async def send(self, topic: str, partition: int, message: object, key: str) -> None:
-        """Send and wait until the message is durable."""
-        if self._appender is None:
-            self._appender = await self._bus.log.appender()
-        self._sent += 1
-        event_id, now = f"{self._sender}/{self._sent}", self._clock.now()
-        value, headers = encode_message(message, event_id=event_id, source=self._sender, at=now)
-        try:
-            await self._appender.append(topic, partition, [Record(value, key.encode(), headers)])
-        except Exception:
-            await self.close()
-            raise
-
-    async def close(self) -> None:
-        """Let go of the appender; the next message opens another."""
-        if self._appender is not None:
-            appender, self._appender = self._appender, None
-            await appender.close()
 
 
 class Membership:

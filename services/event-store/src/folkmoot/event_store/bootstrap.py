@@ -1,10 +1,15 @@
-"""Puts the event-store together: its shards, and what it answers."""
+"""Puts the event store together: its shards, the index of every log, and what it answers."""
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
+from pathlib import Path
+
 from folkmoot.bus.ports import Bus
 from folkmoot.core.event_store import EventStoreMachine
-from folkmoot.event_store.handlers import answer
+from folkmoot.event_store.handlers import Indexer, answer_queries
+from folkmoot.event_store.index import Index
 from folkmoot.event_store.settings import EventStoreServiceSettings
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
@@ -19,10 +24,11 @@ def machine(settings: EventStoreServiceSettings, partition: int) -> EventStoreMa
 
 
 async def service(bus: Bus, settings: EventStoreServiceSettings, clock: Clock) -> Service:
-    """Return one process of the event-store.
+    """Return one process of the event store.
 
     Raises:
         TopicMismatch: a topic exists with settings that would lose history.
+        IndexUnavailable: the index's folder cannot be used.
     """
     await create_service_topics(bus, settings.partitions)
     shards = replicas(
@@ -34,4 +40,17 @@ async def service(bus: Bus, settings: EventStoreServiceSettings, clock: Clock) -
         settings.member(),
         announcer(bus),
     )
-    return Service(NAME, bus, clock, shards, answer)
+
+    async def serve_index() -> None:
+        with tempfile.TemporaryDirectory(prefix="folkmoot-index-") as temporary:
+            folder = settings.index_dir or Path(temporary)
+            folder.mkdir(parents=True, exist_ok=True)
+            index = Index(folder)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(Indexer(bus, index).run())
+                    tasks.create_task(answer_queries(bus, index))
+            finally:
+                index.close()
+
+    return Service(NAME, bus, clock, shards, jobs=(serve_index,))

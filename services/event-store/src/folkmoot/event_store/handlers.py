@@ -1,20 +1,99 @@
-"""What the service answers, read from its machine's state."""
+"""Feeds the index from every log there is, and answers questions about streams from it."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
-from typing import Any
 
-from folkmoot.core.event_store import EventStoreState, describe
-from folkmoot.runtime.service import QueryError
+import orjson
+
+from folkmoot.bus.ports import Bus, BusError, Gossiped
+from folkmoot.contracts import subjects
+from folkmoot.event_store.errors import IndexUnavailable
+from folkmoot.event_store.following import Follower
+from folkmoot.event_store.index import Index
+from folkmoot.event_store.queries import answer
+
+READ_RECORDS_MAX = 2_000
+READ_TIMEOUT_MS = 500
+DISCOVER_EVERY_S = 0.5
+"""How soon the log of a new agent or team is noticed."""
+
+RETRY_S = 1.0
+
+logger = logging.getLogger(__name__)
 
 
-def answer(state: EventStoreState, request: Mapping[str, Any]) -> Any:
-    """Answer `{"op": "show"}`.
+class Indexer:
+    """Keeps the index up with all logs of a bus."""
 
-    Raises:
-        QueryError: the operation is unknown.
-    """
-    if request.get("op", "show") != "show":
-        raise QueryError("unknown-operation", f"{request.get('op')!r} is none of: show")
-    return describe(state)
+    def __init__(self, bus: Bus, index: Index) -> None:
+        self._bus, self._index = bus, index
+        self._followed: set[tuple[str, int]] = set()
+
+    async def run(self) -> None:
+        """Follow every log, those that appear later included."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                for log in await self._new_logs():
+                    self._followed.add(log)
+                    tasks.create_task(self._follow(*log))
+                await asyncio.sleep(DISCOVER_EVERY_S)
+
+    async def _new_logs(self) -> list[tuple[str, int]]:
+        try:
+            topics = await self._bus.log.topics()
+        except BusError as error:
+            logger.warning("cannot look for new logs: %s", error)
+            return []
+        return [log for log in _logs(topics) if log not in self._followed]
+
+    async def _follow(self, topic: str, partition: int) -> None:
+        while True:
+            try:
+                await self._feed(topic, partition)
+            except (BusError, IndexUnavailable) as error:
+                logger.warning("indexing %s/%d pauses: %s", topic, partition, error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _feed(self, topic: str, partition: int) -> None:
+        follower = Follower(self._index, topic, partition)
+        end = await self._bus.log.end_offset(topic, partition)
+        start = await asyncio.to_thread(follower.start, end)
+        tail = await self._bus.log.tail(topic, partition, start)
+        try:
+            while True:
+                records = await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS)
+                if records:
+                    await asyncio.to_thread(follower.take, records)
+                if follower.next_offset < tail.position:
+                    tail.seek(max(0, follower.next_offset))
+        finally:
+            await tail.close()
+
+
+def _logs(topics: Mapping[str, int]) -> list[tuple[str, int]]:
+    return [
+        (topic, partition)
+        for topic, partitions in topics.items()
+        if topic.startswith("folkmoot.") and topic.endswith(".log")
+        for partition in range(partitions)
+    ]
+
+
+async def answer_queries(bus: Bus, index: Index) -> None:
+    """Answer questions about streams for as long as this process runs."""
+
+    async def respond(question: Gossiped) -> bytes:
+        try:
+            request = orjson.loads(question.data)
+        except orjson.JSONDecodeError:
+            request = {}
+        return orjson.dumps(await answer(index, request))
+
+    subscription = await bus.gossip.respond(subjects.query("event-store", "index"), respond)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await subscription.close()
