@@ -1,0 +1,151 @@
+"""Which Folkmoot a command talks to, and how it asks: a running one, or what a log says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from folkmoot.bus import connect
+from folkmoot.bus.ports import Bus, BusError, UnknownTopic
+from folkmoot.cli.output import CommandError
+from folkmoot.core.messages import inbox
+from folkmoot.runtime.observer import observe
+from folkmoot.runtime.service import Answer, QueryError
+from folkmoot.runtime.shards import shard_name
+from folkmoot.sdk.errors import NoAnswer
+from folkmoot.sdk.queries import ask, partition_count
+
+DATA_DIR = Path(".folkmoot")
+EMBEDDED_FILE = DATA_DIR / "folkmoot.db"
+"""Where `folkmoot demo` keeps its embedded log."""
+
+T = TypeVar("T")
+
+BusOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bus",
+        metavar="ADDRESS",
+        envvar="FOLKMOOT_BUS",
+        help="kafka://HOST:PORT?nats=nats://HOST:PORT, or embedded:FILE. "
+        "Left out: what `folkmoot up` runs here, else the file of the last demo.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def address(given: str | None) -> str:
+    """Return the bus that a command means.
+
+    Raises:
+        CommandError: none was given and none is to be found here.
+    """
+    if given == "embedded":
+        return f"embedded:{EMBEDDED_FILE}"
+    if given and given != "local":
+        return given
+    if (running := running_locally()) is not None:
+        return running
+    if given is None and EMBEDDED_FILE.exists():
+        return f"embedded:{EMBEDDED_FILE}"
+    raise CommandError(
+        "no Folkmoot is to be found here: start one with `folkmoot up`, try `folkmoot demo`, "
+        "or say where it is with --bus"
+    )
+
+
+def running_locally() -> str | None:
+    """Return the address of what `folkmoot up` runs in this directory, if it does."""
+    from folkmoot.cli.platform import local_address
+
+    return local_address()
+
+
+def run(work: Callable[[Bus], Awaitable[T]], given: str | None) -> T:
+    """Connect, do `work`, disconnect.
+
+    Raises:
+        CommandError: the bus cannot be used, or nobody answers.
+    """
+
+    where = _existing(address(given))
+
+    async def connected() -> T:
+        bus = await connect(where)
+        try:
+            return await work(bus)
+        finally:
+            await bus.close()
+
+    try:
+        return asyncio.run(connected())
+    except (BusError, NoAnswer, QueryError) as error:
+        raise CommandError(str(error)) from error
+
+
+def _existing(where: str) -> str:
+    """Return `where`; looking at an embedded file that is not there must not make one."""
+    _, _, path = where.partition("embedded:")
+    if path and not Path(path).exists():
+        raise CommandError(f"there is no file {path}: `folkmoot demo` makes one")
+    return where
+
+
+async def ask_service(bus: Bus, service: str, request: Mapping[str, Any]) -> list[Any]:
+    """Return the answers of all shards of a service, in order of partition.
+
+    A shard that nobody leads now is answered for from its log, which takes longer but is the
+    same answer.
+    """
+    partitions = await partition_count(bus, inbox(service))
+    return [await _ask_shard(bus, service, number, request) for number in range(partitions)]
+
+
+async def _ask_shard(bus: Bus, service: str, partition: int, request: Mapping[str, Any]) -> Any:
+    try:
+        return await ask(bus, service, partition, request, timeout_ms=1_000)
+    except NoAnswer:
+        machine, answer = _observed(service)
+        shard = await observe(bus, machine(partition), shard_name(service, partition))
+        return answer(shard.state, request)
+
+
+def _observed(service: str) -> tuple[Callable[[int], Any], Answer]:
+    """Return what it takes to answer for a service: its machine, and its answers."""
+    if service == "election":
+        from folkmoot.election import bootstrap as election
+        from folkmoot.election.settings import ElectionServiceSettings
+
+        return lambda p: election.machine(ElectionServiceSettings(), p), election.answer
+    if service == "breaker-proxy":
+        from folkmoot.breaker_proxy import bootstrap as breaker
+        from folkmoot.breaker_proxy.settings import BreakerProxyServiceSettings
+
+        return lambda p: breaker.machine(BreakerProxyServiceSettings(), p), breaker.answer
+    from folkmoot.saga_orchestrator import bootstrap as saga
+    from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
+
+    return lambda p: saga.machine(SagaOrchestratorServiceSettings(), p), saga.answer
+
+
+async def topics(bus: Bus) -> Mapping[str, int]:
+    """Return the topics there are.
+
+    Raises:
+        UnknownTopic: Folkmoot has never run on this bus.
+    """
+    found = await bus.log.topics()
+    if inbox("saga-orchestrator") not in found:
+        raise UnknownTopic("Folkmoot has never been started on this bus: `folkmoot up` does it")
+    return found
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """Return this process's environment with Folkmoot settings added."""
+    added = {f"FOLKMOOT_{name.upper()}": str(value) for name, value in settings.items()}
+    return {**os.environ, **added}

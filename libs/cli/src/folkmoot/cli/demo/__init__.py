@@ -1,0 +1,1 @@
+"""`folkmoot demo`: the main job, watched live, with faults on request."""
