@@ -146,9 +146,20 @@ def _decode(value: bytes, headers: Mapping[str, bytes], types: Mapping[str, type
         envelope = _validator(cls)(value)
     except ValidationError as error:
         raise _NotAMessage("invalid", _first_problem(error), name) from None
+    if "origin" not in headers:
+        _check_numbers(value, envelope.data, name)
     if isinstance(envelope.data, Task):
         return _with_identity(envelope.data, envelope)
     return envelope.data
+
+
+def _check_numbers(value: bytes, data: object, name: str) -> None:
+    """Refuse an outsider's numbers that JSON cannot carry on: NaN, infinity, over 64 bits."""
+    try:
+        orjson.loads(value)
+        orjson.dumps(data)
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise _NotAMessage("invalid", f"a number is out of range: {error}", name) from None
 
 
 def _type_in(value: bytes) -> str:

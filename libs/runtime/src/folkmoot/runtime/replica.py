@@ -349,15 +349,13 @@ class Replica(Generic[S]):
         """Decide one input and put its entry, if any, behind `records`."""
         try:
             entry = self._shard.decide(received, now)
+            size = 0 if entry is None else self._encode(entry, records)
         except Exception as error:
             logger.exception("%s: deciding %s failed", self.name.origin, received)
             raise _Defect(received, f"{type(error).__name__}: {error}") from error
-        if entry is None:
-            return False
-        size = self._encode(entry, records)
         if size > ENTRY_BYTES_MAX:
             raise _Defect(received, f"its decision has {size:,} bytes, over {ENTRY_BYTES_MAX:,}")
-        return True
+        return entry is not None
 
     def _decide_timers(self, now: int, records: list[Record]) -> None:
         for _ in range(TICKS_MAX):

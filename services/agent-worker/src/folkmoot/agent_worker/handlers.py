@@ -80,8 +80,8 @@ class _StepJournal:
 
     async def put(self, key: str, value: Json) -> None:
         request = self._request
-        _check_size(value, f"the result of {key}")
-        await self._submit(JournalResult(request.call.call_id, request.run, key, value))
+        recorded = _canonical(value, f"the result of {key}")
+        await self._submit(JournalResult(request.call.call_id, request.run, key, recorded))
 
 
 class Runner:
@@ -141,8 +141,7 @@ class Runner:
         return HandlerFailed(call.call_id, run, failure)
 
     async def _invoke(self, request: RunHandler) -> Json:
-        result = to_json(await self._handle(request))
-        _check_size(result, "the result")
+        result = _canonical(await self._handle(request), "the result")
         await self._host.knowledge.flush()
         return result
 
@@ -193,13 +192,22 @@ async def _compensate(definition: StepDefinition, context: Context, call: Call) 
     await definition.compensation(context, step_input, done)
 
 
-def _check_size(value: Json, what: str) -> None:
-    size = len(orjson.dumps(value))
-    if size > RESULT_BYTES_MAX:
+def _canonical(value: object, what: str) -> Json:
+    """Return `value` as the JSON values that every reader of the log will see.
+
+    Raises:
+        Permanent: it is too large, or holds what JSON cannot.
+    """
+    try:
+        encoded = orjson.dumps(to_json(value))
+    except (TypeError, ValueError) as error:
+        raise Permanent(f"{what} cannot be written as JSON: {error}") from error
+    if len(encoded) > RESULT_BYTES_MAX:
         raise Permanent(
-            f"{what} has {size:,} bytes, the limit is {RESULT_BYTES_MAX:,}: "
+            f"{what} has {len(encoded):,} bytes, the limit is {RESULT_BYTES_MAX:,}: "
             "store it elsewhere and return a reference"
         )
+    return orjson.loads(encoded)
 
 
 def _failure(error: Exception, *, timed_out: bool) -> Failure:

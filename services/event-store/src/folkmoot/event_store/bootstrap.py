@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from folkmoot.bus.ports import Bus
+from folkmoot.contracts.keys import partition_of
 from folkmoot.core.event_store import EventStoreMachine
 from folkmoot.event_store.handlers import Indexer, answer_queries
 from folkmoot.event_store.index import Index
@@ -20,7 +21,9 @@ NAME = "event-store"
 
 def machine(settings: EventStoreServiceSettings, partition: int) -> EventStoreMachine:
     """Return the machine of one shard."""
-    return EventStoreMachine(settings.machine(), partition)
+    return EventStoreMachine(
+        settings.machine(), partition, lambda stream: partition_of(stream, settings.partitions)
+    )
 
 
 async def service(bus: Bus, settings: EventStoreServiceSettings, clock: Clock) -> Service:

@@ -10,6 +10,7 @@ import orjson
 
 from folkmoot.bus.ports import Bus, BusError, Gossiped
 from folkmoot.contracts import subjects
+from folkmoot.contracts.codec import UnreadableRecord
 from folkmoot.event_store.errors import IndexUnavailable
 from folkmoot.event_store.following import Follower
 from folkmoot.event_store.index import Index
@@ -56,6 +57,9 @@ class Indexer:
             except (BusError, IndexUnavailable) as error:
                 logger.warning("indexing %s/%d pauses: %s", topic, partition, error)
                 await asyncio.sleep(RETRY_S)
+            except UnreadableRecord as error:
+                logger.error("%s/%d is indexed no further: %s", topic, partition, error)  # noqa: TRY400
+                return
 
     async def _feed(self, topic: str, partition: int) -> None:
         follower = Follower(self._index, topic, partition)
