@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from folkmoot.bus.ports import Bus
-from folkmoot.core.breaker import BreakerMachine
 from folkmoot.breaker_proxy.handlers import answer
 from folkmoot.breaker_proxy.settings import BreakerProxyServiceSettings
+from folkmoot.bus.ports import Bus
+from folkmoot.core.breaker import BreakerMachine
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
 from folkmoot.runtime.shards import create_service_topics, replicas

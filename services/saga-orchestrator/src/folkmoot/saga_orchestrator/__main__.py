@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from folkmoot.runtime.process import main as run
 from folkmoot.saga_orchestrator.bootstrap import service
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
-from folkmoot.runtime.process import main as run
 
 
 def main() -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from folkmoot.bus.ports import Bus
 from folkmoot.core.saga import SagaMachine
-from folkmoot.saga_orchestrator.handlers import answer
-from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
 from folkmoot.runtime.shards import create_service_topics, replicas
+from folkmoot.saga_orchestrator.handlers import answer
+from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 
 NAME = "saga-orchestrator"
 
