@@ -1,0 +1,37 @@
+"""The election's machine: teams, sessions, leaders. See README.md beside this file."""
+
+from folkmoot.core.election.events import (
+    LeaderConfirmed,
+    LeaderElected,
+    MemberJoined,
+    MemberRemoved,
+    MemberUpdated,
+    SessionEnded,
+    SessionOpened,
+    SessionRenewed,
+    SessionsExtended,
+    SessionTtlChanged,
+    TeamFounded,
+)
+from folkmoot.core.election.limits import RENEWALS_PER_TTL, ElectionSettings
+from folkmoot.core.election.machine import ElectionMachine
+from folkmoot.core.election.state import ElectionState, describe
+
+__all__ = [
+    "RENEWALS_PER_TTL",
+    "ElectionMachine",
+    "ElectionSettings",
+    "ElectionState",
+    "LeaderConfirmed",
+    "LeaderElected",
+    "MemberJoined",
+    "MemberRemoved",
+    "MemberUpdated",
+    "SessionEnded",
+    "SessionOpened",
+    "SessionRenewed",
+    "SessionTtlChanged",
+    "SessionsExtended",
+    "TeamFounded",
+    "describe",
+]

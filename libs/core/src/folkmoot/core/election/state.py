@@ -1,0 +1,141 @@
+"""The state of an election shard: its teams, and the sessions of their members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from folkmoot.core.deadlines import Deadlines
+from folkmoot.core.election.events import EndReason
+from folkmoot.core.messages import Leader
+
+
+@dataclass(slots=True)
+class Member:
+    """A member within one team. `joined_at` and `joined` are log time and offset."""
+
+    name: str
+    priority: int
+    agents: tuple[str, ...]
+    joined_at: int
+    joined: int
+
+
+@dataclass(slots=True)
+class Team:
+    """A team, its members in the order in which they joined."""
+
+    name: str
+    members: dict[str, Member] = field(default_factory=dict)
+    leader: str | None = None
+    epoch: int = 0
+    since: int = 0
+    reason: str = ""
+    changes: int = 0
+
+    def record(self, partition: int) -> Leader:
+        """Return what everybody may know of the team."""
+        return Leader(
+            self.name,
+            self.leader,
+            self.epoch,
+            tuple(self.members),
+            self.since,
+            self.reason,
+            partition,
+        )
+
+
+@dataclass(slots=True)
+class Session:
+    """A member as far as it is alive. `teams` is a set in the order of joining."""
+
+    member: str
+    node: str
+    ttl_ms: int
+    renewed_at: int
+    teams: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Departure:
+    """A member whose session ended, and the teams it is still to be removed from."""
+
+    member: str
+    reason: EndReason
+    ended_at: int
+    teams: dict[str, None]
+
+
+@dataclass(slots=True)
+class ElectionState:
+    """All teams ever founded, all live sessions, and the departures not yet worked off."""
+
+    teams: dict[str, Team] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    departures: dict[str, Departure] = field(default_factory=dict)
+    expiries: Deadlines = field(default_factory=Deadlines)
+
+    def renew(self, session: Session, at: int) -> None:
+        """Let `session` live for its ttl from `at`."""
+        session.renewed_at = max(session.renewed_at, at)
+        self.expiries.set(session.member, session.renewed_at + session.ttl_ms)
+
+    def end(self, member: str, reason: EndReason, at: int) -> None:
+        """Close a member's session and note where it is to be removed."""
+        session = self.sessions.pop(member)
+        self.expiries.drop(member)
+        if session.teams:
+            self.departures[member] = Departure(member, reason, at, session.teams)
+
+    def remove(self, team: str, member: str) -> None:
+        """Work off one team of a departure."""
+        del self.teams[team].members[member]
+        departure = self.departures[member]
+        del departure.teams[team]
+        if not departure.teams:
+            del self.departures[member]
+
+    def in_departing_order(self) -> Iterator[str]:
+        """Yield the teams that somebody is to be removed from, some of them repeatedly."""
+        for departure in self.departures.values():
+            yield from departure.teams
+
+
+def describe(state: ElectionState) -> dict[str, object]:
+    """Return teams and sessions as JSON values, for queries."""
+    return {
+        "teams": {name: _describe_team(state, team) for name, team in state.teams.items()},
+        "sessions": {
+            name: {
+                "node": session.node,
+                "ttl_ms": session.ttl_ms,
+                "renewed_at": session.renewed_at,
+                "expires_at": state.expiries.get(name),
+                "teams": list(session.teams),
+            }
+            for name, session in state.sessions.items()
+        },
+    }
+
+
+def _describe_team(state: ElectionState, team: Team) -> dict[str, object]:
+    return {
+        "leader": team.leader,
+        "epoch": team.epoch,
+        "since": team.since,
+        "reason": team.reason,
+        "changes": team.changes,
+        "members": [_describe_member(state, member) for member in team.members.values()],
+    }
+
+
+def _describe_member(state: ElectionState, member: Member) -> dict[str, object]:
+    session = state.sessions.get(member.name)
+    return {
+        "member": member.name,
+        "node": session.node if session else None,
+        "priority": member.priority,
+        "agents": list(member.agents),
+        "joined_at": member.joined_at,
+    }
