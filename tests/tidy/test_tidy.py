@@ -24,7 +24,7 @@ CORE_MAY_NOT_IMPORT = {
 }  # fmt: skip
 SERVICE_FILES = {"__init__.py", "__main__.py", "bootstrap.py", "handlers.py", "settings.py"}
 README_HEADINGS = ["Does", "Consumes", "Produces", "State", "Limits", "Runbook"]
-MARKS = re.compile(r"\b(" + "|".join(["TODO", "FIXME", "XXX", "HACK"]) + r")\b")
+MARKS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 
 def tracked(pattern: str) -> list[Path]:
@@ -91,7 +91,8 @@ def _tree(path: Path) -> ast.Module:
 
 
 def test_nothing_is_left_unfinished() -> None:
-    marked = [name(path) for path in PYTHON if MARKS.search(path.read_text())]
+    others = [path for path in PYTHON if path != Path(__file__)]
+    marked = [name(path) for path in others if MARKS.search(path.read_text())]
     assert marked == []
 
 

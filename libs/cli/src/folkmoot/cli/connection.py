@@ -72,7 +72,6 @@ def run(work: Callable[[Bus], Awaitable[T]], given: str | None) -> T:
     Raises:
         CommandError: the bus cannot be used, or nobody answers.
     """
-
     where = _existing(address(given))
 
     async def connected() -> T:
