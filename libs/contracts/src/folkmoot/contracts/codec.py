@@ -88,7 +88,7 @@ def _progress_fields(progress: Progress) -> dict[str, object]:
     if progress.consumed:
         fields["consumed"] = progress.consumed
     if progress.marks:
-        fields["marks"] = progress.marks
+        fields["marks"] = {origin: [*mark] for origin, mark in progress.marks.items()}
     if progress.emitted is not None:
         fields["emitted"] = progress.emitted
     return fields
@@ -117,7 +117,7 @@ def decode_record(value: bytes | None, headers: Headers, events: Mapping[str, ty
     try:
         control = orjson.loads(dict(headers)[CONTROL])
         return _decode(value or b"", control, events)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableRecord(f"not a shard's log record: {error!r}") from error
 
 
