@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from folkmoot.core.kernel import EXCERPT_BYTES_MAX, Mark, Undecodable
 from folkmoot.core.messages import Task
@@ -29,8 +29,12 @@ MESSAGE_BYTES_MAX = 512 * 1024
 """The largest message that is sent or taken: half of what a log record may hold, because a decision
 repeats the message that it decides."""
 
+DETAIL_CHARS_MAX = 500
+"""Of what a dead letter says or quotes of a bad message in words; its excerpt shows the rest."""
+
 D = TypeVar("D")
 Headers = tuple[tuple[str, bytes], ...]
+NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 class Envelope(BaseModel, Generic[D]):
@@ -38,10 +42,10 @@ class Envelope(BaseModel, Generic[D]):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    specversion: str
-    id: str
-    source: str
-    type: str
+    specversion: Literal["1.0"]
+    id: NonEmpty
+    source: NonEmpty
+    type: NonEmpty
     data: D
     traceparent: str | None = None
 
@@ -130,22 +134,26 @@ def decode_message(value: bytes | None, headers: Headers, types: Mapping[str, ty
 
 class _NotAMessage(Exception):
     def __init__(self, reason: str, detail: str, type_: str = "") -> None:
-        self.reason, self.detail, self.type = reason, detail, type_
+        self.reason = reason
+        self.detail, self.type = detail[:DETAIL_CHARS_MAX], type_[:DETAIL_CHARS_MAX]
 
 
 def _decode(value: bytes, headers: Mapping[str, bytes], types: Mapping[str, type]) -> object:
     if len(value) > MESSAGE_BYTES_MAX:
         detail = f"{len(value):,} bytes, the limit is {MESSAGE_BYTES_MAX:,}"
         raise _NotAMessage("too-large", detail)
-    name = headers["ce_type"].decode() if "ce_type" in headers else _type_in(value)
+    name = _type_of(value, headers)
     cls = types.get(name)
     if cls is None:
         known = ", ".join(sorted(types))
-        raise _NotAMessage("unknown-type", f"type {name!r} is none of: {known}", name)
+        raise _NotAMessage("unknown-type", f"type {name[:30]!r} is none of: {known}", name)
     try:
         envelope = _validator(cls)(value)
     except ValidationError as error:
         raise _NotAMessage("invalid", _first_problem(error), name) from None
+    if envelope.type != name:
+        detail = f"the ce_type header says {name!r}, the event says {envelope.type!r}"
+        raise _NotAMessage("invalid", detail, name)
     if "origin" not in headers:
         _check_numbers(value, envelope.data, name)
     if isinstance(envelope.data, Task):
@@ -160,6 +168,12 @@ def _check_numbers(value: bytes, data: object, name: str) -> None:
         orjson.dumps(data)
     except (orjson.JSONDecodeError, TypeError) as error:
         raise _NotAMessage("invalid", f"a number is out of range: {error}", name) from None
+
+
+def _type_of(value: bytes, headers: Mapping[str, bytes]) -> str:
+    if "ce_type" not in headers:
+        return _type_in(value)
+    return headers["ce_type"].decode("utf-8", "replace")
 
 
 def _type_in(value: bytes) -> str:
