@@ -1,0 +1,18 @@
+"""The saga orchestrator's machine."""
+
+from folkmoot.core.saga.describing import describe_saga, find, summaries, summary
+from folkmoot.core.saga.machine import SagaMachine
+from folkmoot.core.saga.settings import Backoff, SagaSettings
+from folkmoot.core.saga.state import Saga, SagaState
+
+__all__ = [
+    "Backoff",
+    "Saga",
+    "SagaMachine",
+    "SagaSettings",
+    "SagaState",
+    "describe_saga",
+    "find",
+    "summaries",
+    "summary",
+]

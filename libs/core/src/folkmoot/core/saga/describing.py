@@ -1,0 +1,85 @@
+"""A shard's sagas as JSON values, for people and programs that ask."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from folkmoot.core.saga.state import Saga, SagaState, Step
+
+WAITING = {
+    "waiting": "the steps that it needs",
+    "running": "its worker's answer",
+    "retrying": "the next attempt",
+    "deferred": "its agent to be let in again",
+    "compensating": "its compensation's answer",
+    "compensation-retrying": "the next attempt to undo it",
+}
+
+
+def summary(saga: Saga) -> dict[str, Any]:
+    """Return one line about an open saga."""
+    return {
+        "saga_id": saga.saga_id,
+        "team": saga.team,
+        "state": "stuck" if saga.undoing and saga.stuck else saga.phase,
+        "opened_at": saga.opened_at,
+        "ended_at": None,
+        "steps_done": len(saga.steps) - saga.left,
+        "steps_total": len(saga.steps) if saga.plan_hash else None,
+    }
+
+
+def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
+    """Return everything about a saga that is worth showing, at most `steps_max` of its steps."""
+    steps = [*saga.hooks.values(), *islice(saga.steps.values(), steps_max)]
+    return summary(saga) | {
+        "plan_hash": saga.plan_hash,
+        "steps": [_step(step) for step in steps],
+        "compensations": list(saga.compensations),
+        "failure": None
+        if saga.failure is None
+        else {"kind": saga.failure.kind, "detail": saga.failure.detail},
+        "failed_step": saga.failed_step,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "id": step.plan.id,
+        "agent": step.plan.agent,
+        "kind": step.kind,
+        "state": step.phase,
+        "attempt": step.attempt,
+        "needs": list(step.plan.needs),
+        "deadline_at": step.deadline_at if step.called else None,
+        "waiting_for": WAITING.get(step.phase),
+        "failure": None if step.failure is None else step.failure.detail,
+    }
+
+
+def summaries(state: SagaState) -> list[dict[str, Any]]:
+    """Return one line about each open saga and about each that ended lately."""
+    ended = [
+        {
+            "saga_id": saga_id,
+            "team": each.result.team,
+            "state": each.result.state,
+            "opened_at": each.opened_at,
+            "ended_at": each.ended_at,
+            "steps_done": None if each.shown is None else each.shown["steps_done"],
+            "steps_total": None if each.shown is None else each.shown["steps_total"],
+        }
+        for saga_id, each in state.ended.items()
+    ]
+    return [summary(saga) for saga in state.sagas.values()] + ended
+
+
+def find(state: SagaState, saga_id: str) -> dict[str, Any] | None:
+    """Return the description of a saga, None if it is not known (any more)."""
+    if saga_id in state.sagas:
+        return describe_saga(state.sagas[saga_id], steps_max=10_000)
+    ended = state.ended.get(saga_id)
+    if ended is None:
+        return None
+    return ended.shown or next(line for line in summaries(state) if line["saga_id"] == saga_id)

@@ -1,0 +1,276 @@
+"""What the orchestrator decides. All events of a saga carry its id, and are its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from folkmoot.core.messages import Failure, Json
+from folkmoot.core.names import by_wire_name
+
+ForwardKind = Literal["plan", "step", "aggregate"]
+
+
+@dataclass(frozen=True, slots=True)
+class TeamKnown:
+    """Tasks for this team can be taken from here on."""
+
+    team: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRefused:
+    """A task is not taken on; nothing was done for it."""
+
+    saga_id: str
+    team: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRejoined:
+    """A task was published again whose saga has ended: its result is told again."""
+
+    saga_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SagaOpened:
+    """A task is taken on."""
+
+    saga_id: str
+    team: str
+    input: Json
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step of a recorded plan, with everything that was decided about how it runs."""
+
+    id: str
+    name: str
+    agent: str
+    input: Json
+    needs: tuple[str, ...]
+    timeout_ms: int
+    attempts: int
+    initial_ms: int
+    factor: float
+    cap_ms: int
+    compensable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecorded:
+    """The plan, once and for all; `plan_hash` tells it from any other."""
+
+    saga_id: str
+    plan_hash: str
+    steps: tuple[PlannedStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepScheduled:
+    """An attempt begins. From here on the step counts as having had an effect, maybe.
+
+    Compensation is thereby registered before the attempt can do anything.
+    """
+
+    saga_id: str
+    step_id: str
+    kind: ForwardKind
+    attempt: int
+    call_id: str
+    deadline_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepSucceeded:
+    """A step has its result."""
+
+    saga_id: str
+    step_id: str
+    result: Json
+    attempt: int
+    member: str
+    runs: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepRetryScheduled:
+    """An attempt failed; the next begins at `at`."""
+
+    saga_id: str
+    step_id: str
+    attempt: int
+    at: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class StepDeferred:
+    """An attempt was not admitted; it is tried again at `at`, and does not count."""
+
+    saga_id: str
+    step_id: str
+    attempt: int
+    at: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """A step has failed for good, or was given up because the saga is being undone."""
+
+    saga_id: str
+    step_id: str
+    attempt: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class CallAbandoned:
+    """Nobody waits for this call any more; who has it is told."""
+
+    saga_id: str
+    step_id: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompensationStarted:
+    """The saga goes backwards from here on, because of `failure`, of `step_id` if it is one's."""
+
+    saga_id: str
+    failure: Failure
+    step_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoingStarted:
+    """No forward call is under way any more; undoing begins with what nothing depends on."""
+
+    saga_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompensationScheduled:
+    """An attempt to undo a step begins. `in_doubt`: it is not known whether it took effect."""
+
+    saga_id: str
+    step_id: str
+    attempt: int
+    call_id: str
+    deadline_at: int
+    expires_at: int
+    in_doubt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompensationRetryScheduled:
+    """Undoing did not succeed yet; the next attempt begins at `at`."""
+
+    saga_id: str
+    step_id: str
+    attempt: int
+    at: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class CompensationStuck:
+    """Undoing a step has failed so often that somebody should look. It is still retried."""
+
+    saga_id: str
+    step_id: str
+    attempts: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompensated:
+    """A step is undone."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepPassedOver:
+    """A step that has no compensation is reached while undoing."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeIgnored:
+    """An answer came that nobody waits for: late, doubled, or of an earlier attempt."""
+
+    saga_id: str
+    step_id: str
+    call_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class SagaCompleted:
+    """All is done."""
+
+    saga_id: str
+    result: Json
+
+
+@dataclass(frozen=True, slots=True)
+class SagaCompensated:
+    """All that was begun is undone."""
+
+    saga_id: str
+    failure: Failure
+    failed_step: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SagaFailed:
+    """It ended before anything was begun that would have to be undone."""
+
+    saga_id: str
+    failure: Failure
+    failed_step: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GraceGiven:
+    """After a change of leader no deadline takes effect before `until`."""
+
+    until: int
+
+
+EVENTS = by_wire_name(
+    TeamKnown,
+    TaskRefused,
+    TaskRejoined,
+    SagaOpened,
+    PlanRecorded,
+    StepScheduled,
+    StepSucceeded,
+    StepRetryScheduled,
+    StepDeferred,
+    StepFailed,
+    CallAbandoned,
+    CompensationStarted,
+    UndoingStarted,
+    StepCompensationScheduled,
+    StepCompensationRetryScheduled,
+    CompensationStuck,
+    StepCompensated,
+    StepPassedOver,
+    OutcomeIgnored,
+    SagaCompleted,
+    SagaCompensated,
+    SagaFailed,
+    GraceGiven,
+)

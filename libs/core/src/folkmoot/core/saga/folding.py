@@ -1,0 +1,344 @@
+"""Folds events into the state, and says what must be sent. Depends on nothing but its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Position, Send
+from folkmoot.core.messages import (
+    TASK_RESULTS,
+    TASKS,
+    Address,
+    Call,
+    CallKind,
+    CancelCall,
+    Json,
+    TaskResult,
+    inbox,
+)
+from folkmoot.core.saga import events as happened
+from folkmoot.core.saga.backward import count_blockers
+from folkmoot.core.saga.describing import describe_saga
+from folkmoot.core.saga.events import PlannedStep
+from folkmoot.core.saga.state import (
+    ENDED_DESCRIBED_MAX,
+    ENDED_REMEMBERED_MAX,
+    STEPS_DESCRIBED_MAX,
+    Ended,
+    Saga,
+    SagaState,
+    Step,
+)
+
+BREAKER = inbox("breaker-proxy")
+Effects = Sequence[Effect]
+Terminal = Literal["completed", "compensated", "failed"]
+
+
+class Folding:
+    """The `apply` of one partition's machine."""
+
+    def __init__(self, partition: int) -> None:
+        self._answer_to = Address(inbox("saga-orchestrator"), partition)
+
+    def apply(self, state: SagaState, event: object, position: Position) -> Effects:
+        """Fold one event."""
+        return _FOLDS[type(event)](self, state, event, position)
+
+    # -- tasks and their ends ---------------------------------------------------------------
+
+    def _team(self, state: SagaState, event: happened.TeamKnown, _at: Position) -> Effects:
+        state.teams[event.team] = None
+        return ()
+
+    def _refused(self, state: SagaState, event: happened.TaskRefused, at: Position) -> Effects:
+        result = TaskResult(event.saga_id, event.team, "refused", failure=event.failure)
+        failure = event.failure
+        letter = DeadLetter(TASKS, -1, failure.kind, failure.detail, "Task", event.saga_id)
+        return (
+            Send(TASK_RESULTS, result, key=event.saga_id),
+            Send(DEAD_LETTERS, letter, key=event.saga_id),
+        )
+
+    def _rejoined(self, state: SagaState, event: happened.TaskRejoined, _at: Position) -> Effects:
+        return (Send(TASK_RESULTS, state.ended[event.saga_id].result, key=event.saga_id),)
+
+    def _opened(self, state: SagaState, event: happened.SagaOpened, at: Position) -> Effects:
+        hooks: dict[str, Step] = {}
+        state.sagas[event.saga_id] = Saga(
+            event.saga_id, event.team, event.input, event.traceparent, at.at, hooks
+        )
+        return ()
+
+    def _completed(self, state: SagaState, event: happened.SagaCompleted, at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        return self._end(state, TaskResult(saga.saga_id, saga.team, "completed", event.result), at)
+
+    def _undone(self, state: SagaState, event: happened.SagaCompensated, at: Position) -> Effects:
+        return self._end_failed(state, event, "compensated", at)
+
+    def _failed(self, state: SagaState, event: happened.SagaFailed, at: Position) -> Effects:
+        return self._end_failed(state, event, "failed", at)
+
+    def _end_failed(
+        self,
+        state: SagaState,
+        event: happened.SagaCompensated | happened.SagaFailed,
+        terminal: Terminal,
+        at: Position,
+    ) -> Effects:
+        saga = state.sagas[event.saga_id]
+        result = TaskResult(
+            saga.saga_id,
+            saga.team,
+            terminal,
+            failure=event.failure,
+            failed_step=event.failed_step,
+        )
+        return self._end(state, result, at)
+
+    def _end(self, state: SagaState, result: TaskResult, at: Position) -> Effects:
+        saga = state.sagas.pop(result.saga_id)
+        for step in [*saga.steps.values(), *saga.hooks.values()]:
+            state.timers.drop(f"{saga.saga_id}/{step.plan.id}")
+        shown = describe_saga(saga, STEPS_DESCRIBED_MAX) | {
+            "state": result.state,
+            "ended_at": at.at,
+        }
+        state.ended[saga.saga_id] = Ended(result, saga.opened_at, at.at, shown)
+        state.described[saga.saga_id] = None
+        _forget(state)
+        return (Send(TASK_RESULTS, result, key=saga.saga_id),)
+
+    # -- forwards ---------------------------------------------------------------------------
+
+    def _planned(self, state: SagaState, event: happened.PlanRecorded, _at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        saga.phase, saga.plan_hash = "running", event.plan_hash
+        saga.left = len(event.steps)
+        saga.steps = {
+            planned.id: Step(planned, "step", unmet=len(planned.needs)) for planned in event.steps
+        }
+        for planned in event.steps:
+            for need in planned.needs:
+                saga.steps[need].dependants.append(planned.id)
+        return ()
+
+    def _scheduled(self, state: SagaState, event: happened.StepScheduled, _at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        step = self._step_or_hook(saga, event)
+        step.phase, step.attempt, step.call_id = "running", event.attempt, event.call_id
+        step.deadline_at = event.deadline_at
+        saga.calls += 1
+        state.timers.set(f"{saga.saga_id}/{step.plan.id}", event.expires_at)
+        if event.kind == "aggregate":
+            saga.phase = "aggregating"
+        return (self._call(saga, step, event.kind, _direction(saga, step, event.kind)),)
+
+    def _step_or_hook(self, saga: Saga, event: happened.StepScheduled) -> Step:
+        if event.kind == "step":
+            return saga.steps[event.step_id]
+        if event.step_id not in saga.hooks:
+            saga.hooks[event.step_id] = Step(_hook(event, saga.team), event.kind)
+        return saga.hooks[event.step_id]
+
+    def _succeeded(self, state: SagaState, event: happened.StepSucceeded, _at: Position) -> Effects:
+        saga, step = self._ended_call(state, event.saga_id, event.step_id)
+        step.phase, step.result, step.succeeded = "succeeded", event.result, True
+        if step.kind == "step":
+            saga.left -= 1
+            for dependant in step.dependants:
+                saga.steps[dependant].unmet -= 1
+        return ()
+
+    def _retried(
+        self, state: SagaState, event: happened.StepRetryScheduled, _at: Position
+    ) -> Effects:
+        _, step = self._ended_call(state, event.saga_id, event.step_id)
+        step.phase, step.failure = "retrying", event.failure
+        state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
+        return ()
+
+    def _deferred(self, state: SagaState, event: happened.StepDeferred, at: Position) -> Effects:
+        _, step = self._ended_call(state, event.saga_id, event.step_id)
+        step.phase, step.failure = "deferred", event.failure
+        if step.deferred_since is None:
+            step.deferred_since = at.at
+        state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
+        return ()
+
+    def _step_failed(self, state: SagaState, event: happened.StepFailed, _at: Position) -> Effects:
+        saga, step = self._ended_call(state, event.saga_id, event.step_id)
+        step.phase, step.failure = "failed", event.failure
+        if saga.failed_step is None and saga.phase != "compensating":
+            saga.failed_step = event.step_id
+        return ()
+
+    def _ended_call(self, state: SagaState, saga_id: str, step_id: str) -> tuple[Saga, Step]:
+        saga = state.sagas[saga_id]
+        step = saga.find(step_id)
+        assert step is not None
+        if step.phase == "running":
+            saga.calls -= 1
+        state.timers.drop(f"{saga_id}/{step_id}")
+        return saga, step
+
+    def _abandoned(self, state: SagaState, event: happened.CallAbandoned, _at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        step = saga.find(event.step_id)
+        assert step is not None
+        cancel = CancelCall(event.call_id, event.saga_id, step.plan.agent)
+        if step.kind == "step":
+            return (Send(BREAKER, cancel, key=step.plan.agent),)
+        return (Send(inbox(f"team.{saga.team}"), cancel, partition=0),)
+
+    # -- backwards --------------------------------------------------------------------------
+
+    def _turned(
+        self, state: SagaState, event: happened.CompensationStarted, _at: Position
+    ) -> Effects:
+        saga = state.sagas[event.saga_id]
+        saga.phase, saga.failure = "compensating", event.failure
+        for step in [*saga.steps.values(), *saga.hooks.values()]:
+            if step.phase in ("retrying", "deferred"):
+                step.phase = "failed"
+                state.timers.drop(f"{saga.saga_id}/{step.plan.id}")
+        return ()
+
+    def _undoing(self, state: SagaState, event: happened.UndoingStarted, _at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        saga.undoing = True
+        for step_id, blockers in count_blockers(saga).items():
+            saga.steps[step_id].blockers = blockers
+        saga.undo_left = sum(step.scheduled for step in saga.steps.values())
+        return ()
+
+    def _undo(
+        self, state: SagaState, event: happened.StepCompensationScheduled, _at: Position
+    ) -> Effects:
+        saga = state.sagas[event.saga_id]
+        step = saga.steps[event.step_id]
+        step.phase, step.call_id = "compensating", event.call_id
+        step.undo_attempt, step.deadline_at = event.attempt, event.deadline_at
+        state.timers.set(f"{saga.saga_id}/{step.plan.id}", event.expires_at)
+        return (self._call(saga, step, "compensate", step.result, event.in_doubt),)
+
+    def _undo_retried(
+        self, state: SagaState, event: happened.StepCompensationRetryScheduled, _at: Position
+    ) -> Effects:
+        step = state.sagas[event.saga_id].steps[event.step_id]
+        step.phase, step.failure = "compensation-retrying", event.failure
+        state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
+        return ()
+
+    def _stuck(self, state: SagaState, event: happened.CompensationStuck, _at: Position) -> Effects:
+        state.sagas[event.saga_id].steps[event.step_id].stuck = True
+        return ()
+
+    def _compensated(
+        self, state: SagaState, event: happened.StepCompensated, _at: Position
+    ) -> Effects:
+        saga, step = self._settled(state, event.saga_id, event.step_id)
+        step.phase, step.stuck = "compensated", False
+        saga.compensations.append(event.step_id)
+        return ()
+
+    def _passed(self, state: SagaState, event: happened.StepPassedOver, _at: Position) -> Effects:
+        _, step = self._settled(state, event.saga_id, event.step_id)
+        step.phase = "passed-over"
+        return ()
+
+    def _settled(self, state: SagaState, saga_id: str, step_id: str) -> tuple[Saga, Step]:
+        saga = state.sagas[saga_id]
+        step = saga.steps[step_id]
+        saga.undo_left -= 1
+        state.timers.drop(f"{saga_id}/{step_id}")
+        for need in step.plan.needs:
+            saga.steps[need].blockers -= 1
+        return saga, step
+
+    # -- the others -------------------------------------------------------------------------
+
+    def _ignored(self, state: SagaState, event: object, _at: Position) -> Effects:
+        return ()
+
+    def _grace(self, state: SagaState, event: happened.GraceGiven, _at: Position) -> Effects:
+        state.grace_until = event.until
+        return ()
+
+    def _call(
+        self, saga: Saga, step: Step, kind: CallKind, recorded: Json, in_doubt: bool = False
+    ) -> Send:
+        way = "undo" if kind == "compensate" else "do"
+        call = Call(
+            step.call_id,
+            saga.saga_id,
+            step.plan.id,
+            kind,
+            step.plan.name,
+            step.plan.agent,
+            saga.team,
+            step.undo_attempt if kind == "compensate" else step.attempt,
+            saga.input if kind == "plan" else step.plan.input,
+            f"{saga.saga_id}/{step.plan.id}/{way}",
+            step.deadline_at,
+            self._answer_to,
+            None if in_doubt else recorded,
+            in_doubt,
+            None,
+            saga.traceparent,
+        )
+        if step.kind == "step":
+            return Send(BREAKER, call, key=step.plan.agent)
+        return Send(inbox(f"team.{saga.team}"), call, partition=0)
+
+
+def _direction(saga: Saga, step: Step, kind: str) -> Json:
+    """Return what the call is given of other steps' results."""
+    if kind == "aggregate":
+        return {step_id: each.result for step_id, each in saga.steps.items()}
+    return {need: saga.steps[need].result for need in step.plan.needs}
+
+
+def _hook(event: happened.StepScheduled, team: str) -> PlannedStep:
+    """Return a leader's hook as a step; what it may still try is decided, not folded."""
+    return PlannedStep(event.step_id, event.step_id, team, None, (), 0, 0, 0, 1.0, 0, False)
+
+
+def _forget(state: SagaState) -> None:
+    while len(state.ended) > ENDED_REMEMBERED_MAX:
+        forgotten, _ = state.ended.popitem(last=False)
+        state.described.pop(forgotten, None)
+    while len(state.described) > ENDED_DESCRIBED_MAX:
+        oldest, _ = state.described.popitem(last=False)
+        state.ended[oldest].shown = None
+
+
+_Fold = Callable[[Folding, SagaState, Any, Position], Effects]
+
+_FOLDS: Mapping[type, _Fold] = {
+    happened.TeamKnown: Folding._team,
+    happened.TaskRefused: Folding._refused,
+    happened.TaskRejoined: Folding._rejoined,
+    happened.SagaOpened: Folding._opened,
+    happened.PlanRecorded: Folding._planned,
+    happened.StepScheduled: Folding._scheduled,
+    happened.StepSucceeded: Folding._succeeded,
+    happened.StepRetryScheduled: Folding._retried,
+    happened.StepDeferred: Folding._deferred,
+    happened.StepFailed: Folding._step_failed,
+    happened.CallAbandoned: Folding._abandoned,
+    happened.CompensationStarted: Folding._turned,
+    happened.UndoingStarted: Folding._undoing,
+    happened.StepCompensationScheduled: Folding._undo,
+    happened.StepCompensationRetryScheduled: Folding._undo_retried,
+    happened.CompensationStuck: Folding._stuck,
+    happened.StepCompensated: Folding._compensated,
+    happened.StepPassedOver: Folding._passed,
+    happened.OutcomeIgnored: Folding._ignored,
+    happened.SagaCompleted: Folding._completed,
+    happened.SagaCompensated: Folding._undone,
+    happened.SagaFailed: Folding._failed,
+    happened.GraceGiven: Folding._grace,
+}

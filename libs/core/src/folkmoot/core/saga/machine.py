@@ -1,0 +1,174 @@
+"""The orchestrator's machine: tasks become sagas, which are finished or undone.
+
+Invariants:
+
+- A saga ends in exactly one terminal state, and its result is sent once for each time it is asked.
+- A step is compensated only when no forward call of the saga is under way, and after every
+  scheduled step that depends on it; every scheduled compensable step is compensated once.
+- Only the answer to the current call of a step changes anything.
+- Nothing waits for ever without a timer, except for a compensation that keeps failing, and that is
+  shown as stuck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
+from folkmoot.core.messages import CancelSaga, Failure, Outcome, Task, TeamFormed
+from folkmoot.core.names import by_wire_name
+from folkmoot.core.saga import backward, forward
+from folkmoot.core.saga.events import (
+    EVENTS,
+    CallAbandoned,
+    GraceGiven,
+    OutcomeIgnored,
+    SagaOpened,
+    TaskRefused,
+    TaskRejoined,
+    TeamKnown,
+)
+from folkmoot.core.saga.folding import Folding
+from folkmoot.core.saga.settings import SagaSettings
+from folkmoot.core.saga.state import Saga, SagaState, Step
+
+INPUTS = by_wire_name(Task, Outcome, CancelSaga, TeamFormed)
+TEAMS_NAMED_MAX = 10
+
+Events = Sequence[object]
+
+
+class SagaMachine:
+    """The machine of one partition of sagas."""
+
+    name = "saga-orchestrator"
+    inputs: Mapping[str, type] = INPUTS
+    events: Mapping[str, type] = EVENTS
+
+    def __init__(self, settings: SagaSettings, partition: int) -> None:
+        self._settings = settings
+        self._folding = Folding(partition)
+        self._deciders: dict[type, Callable[[SagaState, Any, int], Events]] = {
+            Task: self._decide_task,
+            Outcome: self._decide_outcome,
+            CancelSaga: self._decide_cancel,
+            TeamFormed: self._decide_team,
+            Tick: self._decide_tick,
+            Led: self._decide_led,
+        }
+
+    def initial(self) -> SagaState:
+        """Return a shard without sagas."""
+        return SagaState()
+
+    def due(self, state: SagaState) -> int | None:
+        """Return when the next step times out or is tried again."""
+        earliest = state.timers.earliest()
+        return None if earliest is None else max(earliest, state.grace_until)
+
+    def apply(self, state: SagaState, event: object, position: Position) -> Sequence[Effect]:
+        """Fold `event` into `state`; see `folkmoot.core.kernel.Machine`."""
+        return self._folding.apply(state, event, position)
+
+    def decide(self, state: SagaState, message: object, now: int) -> Events:
+        """Return what `message` brings about; see `folkmoot.core.kernel.Machine`."""
+        decider = self._deciders.get(type(message))
+        if decider is None:
+            raise Refused("unknown-message", f"sagas take no {type(message).__name__}")
+        return decider(state, message, now)
+
+    # -- tasks ------------------------------------------------------------------------------
+
+    def _decide_task(self, state: SagaState, task: Task, now: int) -> Events:
+        if task.saga_id in state.sagas:
+            return ()
+        if task.saga_id in state.ended:
+            return (TaskRejoined(task.saga_id),)
+        if (problem := self._problem(state, task)) is not None:
+            return (TaskRefused(task.saga_id, task.team, problem),)
+        return (
+            SagaOpened(task.saga_id, task.team, task.input, task.traceparent),
+            forward.first_call(task.saga_id, task.team, now, self._settings),
+        )
+
+    def _problem(self, state: SagaState, task: Task) -> Failure | None:
+        if task.team not in state.teams:
+            known = ", ".join(sorted(state.teams)[:TEAMS_NAMED_MAX]) or "none yet"
+            return Failure(
+                "unknown-team",
+                f"no member of a team {task.team!r} has ever joined (known: {known}): start one "
+                "with `folkmoot worker MODULE:APP`, then submit the task again under another id",
+                retryable=False,
+            )
+        if len(state.sagas) >= self._settings.open_sagas_max:
+            return Failure("overloaded", f"{len(state.sagas):,} sagas are open, the limit")
+        return None
+
+    def _decide_team(self, state: SagaState, formed: TeamFormed, _now: int) -> Events:
+        return () if formed.team in state.teams else (TeamKnown(formed.team),)
+
+    # -- answers ----------------------------------------------------------------------------
+
+    def _decide_outcome(self, state: SagaState, outcome: Outcome, now: int) -> Events:
+        saga = state.sagas.get(outcome.saga_id)
+        if saga is None:
+            return ()
+        step = saga.find(outcome.step_id)
+        if step is None or not step.called or step.call_id != outcome.call_id:
+            return (OutcomeIgnored(saga.saga_id, outcome.step_id, outcome.call_id, outcome.status),)
+        if step.phase == "compensating":
+            return backward.undo_answered(saga, step, outcome, now, self._settings)
+        return forward.answered(saga, step, outcome, now, self._settings)
+
+    def _decide_cancel(self, state: SagaState, cancel: CancelSaga, now: int) -> Events:
+        saga = state.sagas.get(cancel.saga_id)
+        if saga is None or saga.phase == "compensating":
+            return ()
+        why = f"cancelled by {cancel.actor}" + (f": {cancel.reason}" if cancel.reason else "")
+        failure = Failure("cancelled", why, retryable=False)
+        return forward.turn_back(saga, failure, None, saga.calls, now, self._settings)
+
+    # -- time -------------------------------------------------------------------------------
+
+    def _decide_led(self, state: SagaState, _led: Led, now: int) -> Events:
+        earliest = state.timers.earliest()
+        late = earliest is not None and earliest <= now
+        return (GraceGiven(now + self._settings.takeover_grace_ms),) if late else ()
+
+    def _decide_tick(self, state: SagaState, _tick: Tick, now: int) -> Events:
+        """Decide one saga's timers at a time: what one step does must not surprise another."""
+        events: list[object] = []
+        touched: set[str] = set()
+        for key in state.timers.due(now, self._settings.timers_per_tick_max):
+            saga_id, _, step_id = key.partition("/")
+            if saga_id not in touched:
+                touched.add(saga_id)
+                events += self._timer(state.sagas[saga_id], step_id, now)
+        return events
+
+    def _timer(self, saga: Saga, step_id: str, now: int) -> Events:
+        step = saga.find(step_id)
+        assert step is not None, f"timer of unknown step {step_id}"
+        match step.phase:
+            case "running":
+                return self._timed_out(saga, step, now)
+            case "compensating":
+                failure = Failure("timed-out", "no answer came before its deadline")
+                abandoned = CallAbandoned(saga.saga_id, step_id, step.call_id)
+                retry = backward.undo_failed(saga, step, failure, now, self._settings)
+                return [abandoned, *retry]
+            case "retrying" | "deferred":
+                return forward.reschedule(saga, step, now, self._settings)
+            case _:
+                succeeded = step.succeeded
+                return [
+                    backward.schedule_undo(saga, step, now, self._settings, succeeded=succeeded)
+                ]
+
+    def _timed_out(self, saga: Saga, step: Step, now: int) -> Events:
+        failure = Failure("timed-out", f"no answer came within {step.plan.timeout_ms:,} ms")
+        abandoned = CallAbandoned(saga.saga_id, step.plan.id, step.call_id)
+        if saga.phase == "compensating":
+            return [abandoned, *forward.given_up(saga, step, failure, now, self._settings)]
+        return [abandoned, *forward.failed(saga, step, failure, now, self._settings)]

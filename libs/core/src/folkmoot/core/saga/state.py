@@ -1,0 +1,122 @@
+"""The state of the orchestrator's shard: the sagas that are open, and those that ended lately."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Literal
+
+from folkmoot.core.deadlines import Deadlines
+from folkmoot.core.messages import Failure, Json, TaskResult
+from folkmoot.core.saga.events import ForwardKind, PlannedStep
+
+ENDED_REMEMBERED_MAX = 20_000
+"""Ended sagas whose result a repeated task is told: the window of idempotency of one shard."""
+
+ENDED_DESCRIBED_MAX = 1_000
+"""Ended sagas that are still shown step by step; the event store has all of them."""
+
+STEPS_DESCRIBED_MAX = 200
+"""Steps shown of an ended saga, so that a thousand large ones fit into memory."""
+
+Phase = Literal["planning", "running", "aggregating", "compensating"]
+StepPhase = Literal[
+    "waiting",
+    "running",
+    "retrying",
+    "deferred",
+    "succeeded",
+    "failed",
+    "compensating",
+    "compensation-retrying",
+    "compensated",
+    "passed-over",
+]
+FORWARD_CALLED: frozenset[StepPhase] = frozenset({"running"})
+
+
+@dataclass(slots=True)
+class Step:
+    """One step, or one of the leader's hooks, of an open saga.
+
+    `unmet` counts needs without a result; `blockers`, while undoing, dependants not yet undone.
+    """
+
+    plan: PlannedStep
+    kind: ForwardKind
+    dependants: list[str] = field(default_factory=list)
+    phase: StepPhase = "waiting"
+    attempt: int = 0
+    call_id: str = ""
+    deadline_at: int = 0
+    result: Json = None
+    succeeded: bool = False
+    unmet: int = 0
+    blockers: int = 0
+    undo_attempt: int = 0
+    stuck: bool = False
+    deferred_since: int | None = None
+    failure: Failure | None = None
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it may have had an effect."""
+        return self.attempt > 0
+
+    @property
+    def called(self) -> bool:
+        """Whether an answer is awaited."""
+        return self.phase in ("running", "compensating")
+
+
+@dataclass(slots=True)
+class Saga:
+    """An open saga. `calls` counts the forward calls under way, `left` the steps not done."""
+
+    saga_id: str
+    team: str
+    input: Json
+    traceparent: str | None
+    opened_at: int
+    hooks: dict[str, Step]
+    steps: dict[str, Step] = field(default_factory=dict)
+    phase: Phase = "planning"
+    plan_hash: str = ""
+    calls: int = 0
+    left: int = 0
+    undo_left: int = 0
+    undoing: bool = False
+    compensations: list[str] = field(default_factory=list)
+    failure: Failure | None = None
+    failed_step: str | None = None
+
+    def find(self, step_id: str) -> Step | None:
+        """Return a step or hook by its id."""
+        return self.steps.get(step_id) or self.hooks.get(step_id)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether undoing one of its steps fails again and again."""
+        return any(step.stuck for step in self.steps.values())
+
+
+@dataclass(slots=True)
+class Ended:
+    """An ended saga. `shown` is its description, or None when it has been forgotten."""
+
+    result: TaskResult
+    opened_at: int
+    ended_at: int
+    shown: dict[str, Json] | None
+
+
+@dataclass(slots=True)
+class SagaState:
+    """The whole shard. `timers` has one key, `SAGA/STEP`, for each step that waits for a time."""
+
+    teams: dict[str, None] = field(default_factory=dict)
+    sagas: dict[str, Saga] = field(default_factory=dict)
+    ended: OrderedDict[str, Ended] = field(default_factory=OrderedDict)
+    described: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    timers: Deadlines = field(default_factory=Deadlines)
+    grace_until: int = 0
