@@ -1,0 +1,144 @@
+"""How a breaker's events change its state, and what is sent for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from folkmoot.core.breaker.announcement import announce
+from folkmoot.core.breaker.events import (
+    AgentRegistered,
+    BreakerClosed,
+    BreakerHalfOpened,
+    BreakerOpened,
+    CallAdmitted,
+    CallDequeued,
+    CallEnded,
+    CallExpired,
+    CallQueued,
+    CallRefused,
+    CancelForwarded,
+    WindowShaped,
+)
+from folkmoot.core.breaker.judging import counts_of
+from folkmoot.core.breaker.state import BreakerState, Circuit, Flight, Target
+from folkmoot.core.kernel import Effect, Position, Send
+from folkmoot.core.messages import Address, Call, CancelCall, inbox
+
+Transition = BreakerOpened | BreakerHalfOpened | BreakerClosed
+
+
+def fold(state: BreakerState, event: object, position: Position, own: Address) -> Sequence[Effect]:
+    """Fold `event` of the shard whose inbox is `own` into `state` and return its effects."""
+    match event:
+        case CallAdmitted() | CallDequeued():
+            return _fold_admission(state, event, own)
+        case CallEnded() | CallExpired():
+            _fold_end(state, event, position)
+        case CallRefused():
+            return _fold_refusal(state, event)
+        case CallQueued(call=call):
+            state.targets[event.target].queue[call.call_id] = call
+            state.open_call(call.call_id, event.target, call.deadline_at)
+        case CancelForwarded():
+            return _fold_cancel(state.targets[event.target], event)
+        case BreakerOpened() | BreakerHalfOpened() | BreakerClosed():
+            return _fold_transition(state.targets[event.target], event, position)
+        case AgentRegistered():
+            _fold_registration(state, event, position)
+        case WindowShaped():
+            _fold_shape(state, event)
+    return ()
+
+
+def _fold_admission(
+    state: BreakerState, event: CallAdmitted | CallDequeued, own: Address
+) -> Sequence[Effect]:
+    target = state.targets[event.target]
+    if isinstance(event, CallAdmitted):
+        call = event.call
+        if event.probe:
+            target.circuit.probe = call.call_id
+    else:
+        call = target.queue.pop(event.call_id)
+    partition, step = event.partition, call.idempotency_key
+    target.flights[call.call_id] = Flight(partition, target.circuit.generation, step)
+    target.loads[partition] += 1
+    target.turn = partition + 1
+    target.totals.admitted += 1
+    target.remember_route(step, partition)
+    state.open_call(call.call_id, target.name, event.expires_at)
+    return (_to_worker(target.name, partition, replace(call, observed_by=own)),)
+
+
+def _to_worker(target: str, partition: int, message: Call | CancelCall) -> Send:
+    return Send(inbox(f"agent.{target}"), message, partition=partition)
+
+
+def _fold_end(state: BreakerState, event: CallEnded | CallExpired, position: Position) -> None:
+    target = state.targets[event.target]
+    flight = target.flights.pop(event.call_id)
+    target.loads[flight.partition] -= 1
+    state.close_call(event.call_id)
+    if isinstance(event, CallEnded):
+        target.totals.ended += 1
+    else:
+        target.totals.expired += 1
+    if event.verdict == "success":
+        target.routes.pop(flight.step, None)
+    _count(target.circuit, event, position)
+
+
+def _count(circuit: Circuit, event: CallEnded | CallExpired, position: Position) -> None:
+    counts = counts_of(event)
+    if counts.calls:
+        circuit.window.add(position.at, counts)
+        circuit.consecutive = circuit.consecutive + 1 if counts.failures else 0
+
+
+def _fold_refusal(state: BreakerState, event: CallRefused) -> Sequence[Effect]:
+    target = state.targets.get(event.target)
+    if target is not None:
+        target.totals.refused += 1
+        if target.queue.pop(event.outcome.call_id, None) is not None:
+            state.close_call(event.outcome.call_id)
+    return (Send(event.to.topic, event.outcome, partition=event.to.partition),)
+
+
+def _fold_cancel(target: Target, event: CancelForwarded) -> Sequence[Effect]:
+    flight = target.flights[event.call_id]
+    flight.cancelled = True
+    message = CancelCall(event.call_id, event.saga_id, event.target)
+    return (_to_worker(target.name, flight.partition, message),)
+
+
+def _fold_transition(target: Target, event: Transition, position: Position) -> Sequence[Effect]:
+    circuit = target.circuit
+    match event:
+        case BreakerOpened():
+            circuit.enter("open", event.reason, position.at)
+            circuit.retry_at = position.at + event.open_ms
+            circuit.openings = event.openings
+        case BreakerHalfOpened():
+            circuit.enter("half-open", "retry-time-reached", position.at)
+        case BreakerClosed():
+            circuit.enter("closed", "probe-succeeded", position.at)
+            circuit.consecutive = 0
+            circuit.window.clear()
+    return (announce(target),)
+
+
+def _fold_registration(state: BreakerState, event: AgentRegistered, position: Position) -> None:
+    target = state.targets.get(event.target)
+    if target is None:
+        target = Target(event.target, Circuit(state.new_window(), position.at))
+        state.targets[event.target] = target
+    target.team, target.steps = event.team, event.steps
+    target.partitions, target.concurrency = event.partitions, event.concurrency
+    target.loads.extend([0] * (event.partitions - len(target.loads)))
+
+
+def _fold_shape(state: BreakerState, event: WindowShaped) -> None:
+    state.bucket_ms, state.buckets = event.bucket_ms, event.buckets
+    for target in state.targets.values():
+        target.circuit.window = state.new_window()

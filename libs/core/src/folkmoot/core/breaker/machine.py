@@ -1,0 +1,259 @@
+"""The breaker's machine: which calls go to which worker, and which are kept away.
+
+Invariants:
+
+- An open breaker admits nothing; a half-open one has exactly one call of its own generation in
+  flight, the probe, which ends at its deadline and a grace at the latest. So no breaker stays
+  half-open, and none waits for anything that may never come.
+- Every call is answered once: by its worker if it was admitted, with a refusal from here if not.
+- admitted = ended + expired + in flight, and no partition has more in flight than its limit.
+- Calls wait only while the breaker is closed and all partitions are full, and are admitted in the
+  order in which they came.
+- Only ends of calls admitted since the last transition count for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from folkmoot.core.breaker import answers
+from folkmoot.core.breaker.events import (
+    EVENTS,
+    AgentRegistered,
+    BreakerHalfOpened,
+    BreakerOpened,
+    CallAdmitted,
+    CallDequeued,
+    CallEnded,
+    CallExpired,
+    CallQueued,
+    CallRefused,
+    CancelForwarded,
+    WindowShaped,
+)
+from folkmoot.core.breaker.folding import fold
+from folkmoot.core.breaker.judging import (
+    End,
+    is_slow,
+    spread,
+    transition,
+    verdict,
+    verdict_of_silence,
+)
+from folkmoot.core.breaker.limits import BreakerSettings, check_registration
+from folkmoot.core.breaker.routing import Room
+from folkmoot.core.breaker.state import BreakerState, Target
+from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
+from folkmoot.core.messages import Address, Call, CancelCall, Outcome, RegisterAgent, inbox
+from folkmoot.core.names import by_wire_name
+
+INPUTS = by_wire_name(RegisterAgent, Call, Outcome, CancelCall)
+
+Events = Sequence[object]
+
+
+class BreakerMachine:
+    """The machine of one partition of targets."""
+
+    name = "breaker-proxy"
+    inputs: Mapping[str, type] = INPUTS
+    events: Mapping[str, type] = EVENTS
+
+    def __init__(self, settings: BreakerSettings, partition: int) -> None:
+        self._settings = settings
+        self._own = Address(inbox(self.name), partition)
+        self._deciders: dict[type, Callable[[BreakerState, Any, int], Events]] = {
+            RegisterAgent: self._decide_registration,
+            Call: self._decide_call,
+            Outcome: self._decide_outcome,
+            CancelCall: self._decide_cancel,
+            Tick: self._decide_tick,
+            Led: self._decide_led,
+        }
+
+    def initial(self) -> BreakerState:
+        """Return a shard without targets."""
+        return BreakerState()
+
+    def due(self, state: BreakerState) -> int | None:
+        """Return when the next call, in flight or waiting, is over at the latest."""
+        return state.deadlines.earliest()
+
+    def apply(self, state: BreakerState, event: object, position: Position) -> Sequence[Effect]:
+        """Fold `event` into `state`; see `folkmoot.core.kernel.Machine`."""
+        return fold(state, event, position, self._own)
+
+    def decide(self, state: BreakerState, message: object, now: int) -> Events:
+        """Return what `message` brings about; see `folkmoot.core.kernel.Machine`."""
+        decider = self._deciders.get(type(message))
+        if decider is None:
+            raise Refused("unknown-message", f"a breaker takes no {type(message).__name__}")
+        return decider(state, message, now)
+
+    # -- targets ----------------------------------------------------------------------------
+
+    def _decide_led(self, state: BreakerState, _led: Led, _now: int) -> Events:
+        shape = (self._settings.window_bucket_ms, self._settings.window_buckets)
+        return () if shape == (state.bucket_ms, state.buckets) else (WindowShaped(*shape),)
+
+    def _decide_registration(self, state: BreakerState, message: RegisterAgent, now: int) -> Events:
+        check_registration(message, self._settings)
+        size = (message.partitions, message.concurrency)
+        registered = AgentRegistered(message.agent, message.team, *size, message.steps)
+        target = state.targets.get(message.agent)
+        if target is None:
+            self._check_room(state)
+            return (registered,)
+        known = (target.team, target.partitions, target.concurrency, target.steps)
+        if known == (message.team, *size, message.steps):
+            return ()
+        limit = self._settings.partition_limit(message.concurrency)
+        return (registered, *self._drain(target, Room(target, message.partitions, limit, ()), now))
+
+    def _check_room(self, state: BreakerState) -> None:
+        if len(state.targets) >= self._settings.targets_max:
+            raise Refused(
+                "too-many-targets",
+                f"this shard has {len(state.targets):,} agents, its limit: raise targets_max and "
+                "give the service the memory",
+            )
+
+    # -- calls ------------------------------------------------------------------------------
+
+    def _decide_call(self, state: BreakerState, call: Call, now: int) -> Events:
+        if call.call_id in state.places:
+            return ()
+        target = state.targets.get(call.target)
+        if target is None:
+            return (answers.refused(call, answers.unknown_agent(call.target, state.targets)),)
+        if now >= call.deadline_at:
+            return (answers.refused(call, answers.too_late()),)
+        if target.circuit.phase == "closed":
+            return self._admit_or_queue(target, call)
+        if target.circuit.phase == "open" and now >= target.circuit.retry_at:
+            return self._probe(target, call)
+        return (self._keep_away(target, call, now),)
+
+    def _admit_or_queue(self, target: Target, call: Call) -> Events:
+        partition = None if target.queue else self._room(target).take(call)
+        if partition is not None:
+            return (self._admitted(target, call, partition),)
+        if len(target.queue) < self._settings.queue_max:
+            return (CallQueued(target.name, call),)
+        return (self._overloaded(target, call),)
+
+    def _probe(self, target: Target, call: Call) -> Events:
+        partition = self._room(target).take(call)
+        if partition is None:
+            return (self._overloaded(target, call),)
+        probe = self._admitted(target, call, partition, probe=True)
+        return (BreakerHalfOpened(target.name), probe)
+
+    def _room(self, target: Target, freed: Iterable[int] = ()) -> Room:
+        limit = self._settings.partition_limit(target.concurrency)
+        return Room(target, target.partitions, limit, freed)
+
+    def _admitted(
+        self, target: Target, call: Call, partition: int, *, probe: bool = False
+    ) -> CallAdmitted:
+        return CallAdmitted(target.name, call, partition, self._expires_at(call), probe)
+
+    def _expires_at(self, call: Call) -> int:
+        return call.deadline_at + self._settings.grace_ms
+
+    def _keep_away(self, target: Target, call: Call, now: int) -> CallRefused:
+        circuit = target.circuit
+        probing = circuit.phase == "half-open"
+        wait_ms = self._settings.probe_wait_ms if probing else circuit.retry_at - now
+        failure = answers.breaker_open(target.name, circuit.phase, circuit.reason, wait_ms)
+        return answers.refused(call, failure)
+
+    def _overloaded(self, target: Target, call: Call) -> CallRefused:
+        wait_ms = self._settings.overload_wait_ms
+        wait_ms += spread(call.call_id, wait_ms + 1)
+        return answers.refused(call, answers.overloaded(target.name, wait_ms))
+
+    def _decide_cancel(self, state: BreakerState, cancel: CancelCall, _now: int) -> Events:
+        place = state.places.get(cancel.call_id)
+        if place is None:
+            return ()
+        target = state.targets[place]
+        waiting = target.queue.get(cancel.call_id)
+        if waiting is not None:
+            return (answers.refused(waiting, answers.cancelled()),)
+        if target.flights[cancel.call_id].cancelled:
+            return ()
+        return (CancelForwarded(place, cancel.call_id, cancel.saga_id),)
+
+    # -- ends of calls ----------------------------------------------------------------------
+
+    def _decide_outcome(self, state: BreakerState, outcome: Outcome, now: int) -> Events:
+        place = state.places.get(outcome.call_id)
+        if place is None or outcome.call_id in state.targets[place].queue:
+            return ()
+        target = state.targets[place]
+        said = verdict(outcome, target.flights[outcome.call_id], target.circuit)
+        slow = is_slow(outcome, self._settings)
+        ended = CallEnded(target.name, outcome.call_id, said, slow)
+        hint_ms = outcome.failure.retry_after_ms if outcome.failure is not None else None
+        return (ended, *self._follow_up(target, [ended], now, hint_ms or 0))
+
+    def _decide_tick(self, state: BreakerState, _tick: Tick, now: int) -> Events:
+        overdue: dict[str, list[str]] = {}
+        for call_id in state.deadlines.due(now, self._settings.expiries_per_tick_max):
+            overdue.setdefault(state.places[call_id], []).append(call_id)
+        events: list[object] = []
+        for name, call_ids in overdue.items():
+            events.extend(self._expire(state.targets[name], call_ids, now))
+        return events
+
+    def _expire(self, target: Target, call_ids: Sequence[str], now: int) -> Iterator[object]:
+        ends: list[End] = []
+        for call_id in call_ids:
+            if (flight := target.flights.get(call_id)) is not None:
+                said = verdict_of_silence(flight, target.circuit)
+                ends.append(CallExpired(target.name, call_id, said))
+        yield from ends
+        waiting = [target.queue[call_id] for call_id in call_ids if call_id in target.queue]
+        yield from self._follow_up(target, ends, now, overdue=waiting)
+
+    def _follow_up(
+        self,
+        target: Target,
+        ends: Sequence[End],
+        now: int,
+        hint_ms: int = 0,
+        overdue: Sequence[Call] = (),
+    ) -> Iterator[object]:
+        """Yield what ends of calls lead to: a transition, and what becomes of those who wait."""
+        change = transition(target, ends, now, self._settings, hint_ms)
+        if change is not None:
+            yield change
+        if isinstance(change, BreakerOpened):
+            yield from self._dismiss(target, change, now)
+            return
+        for call in overdue:
+            yield answers.refused(call, answers.too_late())
+        freed = [target.flights[end.call_id].partition for end in ends]
+        yield from self._drain(target, self._room(target, freed), now)
+
+    def _dismiss(self, target: Target, opened: BreakerOpened, now: int) -> Iterator[object]:
+        """Yield refusals of all who wait: an open breaker has no queue."""
+        failure = answers.breaker_open(target.name, "open", opened.reason, opened.open_ms)
+        for call in target.queue.values():
+            is_late = now >= call.deadline_at
+            yield answers.refused(call, answers.too_late() if is_late else failure)
+
+    def _drain(self, target: Target, room: Room, now: int) -> Iterator[object]:
+        """Yield admissions of those who wait, the first first, as long as there is room.
+
+        Whoever is overdue is passed over: the `Tick` that is due refuses it.
+        """
+        for call in target.queue.values():
+            if now >= call.deadline_at:
+                continue
+            partition = room.take(call)
+            if partition is None:
+                return
+            yield CallDequeued(target.name, call.call_id, partition, self._expires_at(call))
