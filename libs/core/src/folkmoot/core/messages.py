@@ -105,8 +105,9 @@ class Call:
 
     `idempotency_key` is the same for every attempt and every run of the same thing. `recorded` is
     the step's result for a compensation (None if it is in doubt), and results by step id
-    otherwise: of what a step needs, or of all steps for an aggregation. `target` is the agent, or the team for a leader's hook. `outcome_to` receives
-    the `Outcome`; `observed_by`, set by the breaker, a copy.
+    otherwise: of what a step needs, or of all steps for an aggregation. `target` is the agent, or
+    the team for a leader's hook. `outcome_to` receives the `Outcome`; `observed_by`, set by the
+    breaker, a copy.
     """
 
     call_id: str

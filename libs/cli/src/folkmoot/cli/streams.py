@@ -1,0 +1,133 @@
+"""`folkmoot events`: the history of anything, from the event store or from the logs themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from folkmoot.bus.ports import Bus
+from folkmoot.cli.connection import BusOption, JsonOption, run
+from folkmoot.cli.output import CommandError, moment, show, table
+from folkmoot.event_store.following import Follower
+from folkmoot.event_store.handlers import READ_RECORDS_MAX, log_partitions
+from folkmoot.event_store.index import Index
+from folkmoot.event_store.queries import answer
+from folkmoot.runtime.service import read_answer
+from folkmoot.sdk.errors import NoAnswer
+from folkmoot.sdk.queries import ask
+
+events = typer.Typer(help="Read streams of events.", no_args_is_help=True)
+
+PAGE = 500
+DATA_CHARS_MAX = 120
+
+
+@events.command("read")
+def read(
+    stream: Annotated[
+        str, typer.Argument(help="saga-ID, team-NAME, breaker-AGENT, or a stream of your own.")
+    ],
+    at: Annotated[
+        int | None, typer.Option("--at", metavar="N", help="Only up to version N: the past.")
+    ] = None,
+    bus: BusOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the events of a stream, oldest first."""
+    found = run(lambda connected: read_stream(connected, stream, at), bus)
+    if not found:
+        raise CommandError(f"there is no stream {stream!r}; `folkmoot events ls` lists streams")
+    show(found, as_json, _listed)
+
+
+@events.command("ls")
+def ls(
+    prefix: Annotated[str, typer.Argument(help="Only streams that begin so.")] = "",
+    bus: BusOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List streams."""
+    request = {"op": "streams", "prefix": prefix, "limit": PAGE}
+    found = run(lambda connected: ask_store(connected, request), bus)["streams"]
+    show(
+        found,
+        as_json,
+        lambda streams: table(
+            "streams",
+            ("stream", "version", "last event"),
+            [(each["stream"], each["version"], moment(each["at"])) for each in streams],
+        ),
+    )
+
+
+async def read_stream(bus: Bus, stream: str, at: int | None) -> list[Mapping[str, Any]]:
+    """Return the events of a stream, each with its version, up to version `at` if given."""
+    found: list[Mapping[str, Any]] = []
+    following: int | None = 1
+    while following is not None:
+        request: dict[str, Any] = {"op": "read", "stream": stream, "from_version": following}
+        if at is not None:
+            request |= {"op": "read-at", "version": at}
+        page = await ask_store(bus, request | {"limit": PAGE})
+        found += page["events"]
+        following = page["next_version"]
+    return found
+
+
+async def ask_store(bus: Bus, request: Mapping[str, Any]) -> Any:
+    """Return the event store's answer, or the same one made from the logs if nobody answers."""
+    try:
+        return await ask(bus, "event-store", "index", request, timeout_ms=1_000)
+    except NoAnswer:
+        return await _from_logs(bus, request)
+
+
+async def _from_logs(bus: Bus, request: Mapping[str, Any]) -> Any:
+    with tempfile.TemporaryDirectory(prefix="folkmoot-index-") as folder:
+        index = Index(Path(folder))
+        try:
+            for topic, partition in log_partitions(await bus.log.topics()):
+                await _feed(bus, index, topic, partition)
+            return read_answer(json.dumps(await answer(index, request)).encode())
+        finally:
+            index.close()
+
+
+async def _feed(bus: Bus, index: Index, topic: str, partition: int) -> None:
+    end = await bus.log.end_offset(topic, partition)
+    follower = Follower(index, topic, partition)
+    tail = await bus.log.tail(topic, partition, 0)
+    try:
+        while tail.position < end:
+            records = await tail.read(READ_RECORDS_MAX, 2_000)
+            await asyncio.to_thread(follower.take, records)
+    finally:
+        await tail.close()
+
+
+def _listed(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    return table(
+        "",
+        ("version", "at", "event", "data"),
+        [
+            (
+                each["version"],
+                moment(each["at"]),
+                each["event"]["type"].removeprefix("folkmoot.").removesuffix(".v1"),
+                _shortened(each["event"]["data"]),
+            )
+            for each in found
+        ],
+    )
+
+
+def _shortened(data: Mapping[str, Any]) -> str:
+    text = json.dumps(data, ensure_ascii=False)
+    return text if len(text) <= DATA_CHARS_MAX else f"{text[: DATA_CHARS_MAX - 1]}…"

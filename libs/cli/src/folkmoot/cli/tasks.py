@@ -1,0 +1,216 @@
+"""`folkmoot submit` and `folkmoot sagas`: give work, and see what became of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from folkmoot.bus.ports import Bus
+from folkmoot.cli.connection import BusOption, JsonOption, ask_service, run
+from folkmoot.cli.output import (
+    EXIT_COMPENSATED,
+    EXIT_FAILED,
+    EXIT_USAGE,
+    CommandError,
+    console,
+    moment,
+    show,
+    styled,
+    table,
+)
+from folkmoot.sdk.client import Client
+from folkmoot.sdk.errors import SagaFailed
+
+sagas = typer.Typer(help="List sagas, show one, watch one.", no_args_is_help=True)
+
+REFRESH_S = 0.5
+ENDED = ("completed", "compensated", "failed", "refused")
+
+
+def submit(
+    team: Annotated[str, typer.Argument(help="The team that is to do it.")],
+    task: Annotated[
+        str, typer.Argument(metavar="JSON", help="The task as JSON; `@FILE` reads a file.")
+    ] = "null",
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Idempotency key: submitting again with the same key joins the same saga."
+        ),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the result and print it.")] = True,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="How long to wait; for ever if not given."),
+    ] = None,
+    bus: BusOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit a task to a team.
+
+    Exit status: 0 if it completed, 3 if it failed and was undone, 1 otherwise.
+
+    Example: folkmoot submit dossier '{"out": "/tmp/dossier"}'
+    """
+    body = _read(task)
+    outcome = run(lambda connected: _submit(connected, team, body, key, wait, timeout), bus)
+    if as_json or "result" not in outcome:
+        show(outcome, as_json, lambda shown: Text(f"saga {shown['saga_id']}: {shown['state']}"))
+    else:
+        console.print_json(json.dumps(outcome["result"]))
+    if "failure" in outcome:
+        if not as_json:
+            console.print(outcome["failure"], style="red")
+        undone = outcome["state"] == "compensated"
+        raise typer.Exit(EXIT_COMPENSATED if undone else EXIT_FAILED)
+
+
+def _read(task: str) -> Any:
+    try:
+        text = Path(task[1:]).read_text() if task.startswith("@") else task
+        return json.loads(text)
+    except OSError as error:
+        raise CommandError(f"cannot read the task: {error}", EXIT_USAGE) from error
+    except json.JSONDecodeError as error:
+        raise CommandError(f"the task is not JSON: {error}", EXIT_USAGE) from error
+
+
+async def _submit(
+    bus: Bus, team: str, task: Any, key: str | None, wait: bool, timeout_s: float | None
+) -> dict[str, Any]:
+    async with Client.on(bus) as client:
+        saga = await client.submit(team, task, idempotency_key=key)
+        if not wait:
+            return {"saga_id": saga.saga_id, "state": "submitted"}
+        try:
+            result = await saga.result(timeout_s=timeout_s)
+        except SagaFailed as failed:
+            return {"saga_id": saga.saga_id, "state": failed.state, "failure": failed.detail}
+        except TimeoutError as error:
+            raise CommandError(
+                f"saga {saga.saga_id} has not ended after {timeout_s:g} s; it goes on: "
+                f"`folkmoot sagas show {saga.saga_id}`"
+            ) from error
+        return {"saga_id": saga.saga_id, "state": "completed", "result": result}
+
+
+@sagas.command("ls")
+def ls(
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    team: Annotated[str | None, typer.Option(help="Only those of this team.")] = None,
+    bus: BusOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the sagas that are open, and those that ended not long ago."""
+    wanted = [
+        saga
+        for saga in run(_list, bus)
+        if state in (None, saga["state"]) and team in (None, saga["team"])
+    ]
+    show(wanted, as_json, _listed)
+
+
+async def _list(bus: Bus) -> list[dict[str, Any]]:
+    answers = await ask_service(bus, "saga-orchestrator", {"op": "list"})
+    found = [saga for answer in answers for saga in answer["sagas"]]
+    return sorted(found, key=lambda saga: saga.get("opened_at") or 0, reverse=True)
+
+
+def _listed(found: Iterable[Mapping[str, Any]]) -> RenderableType:
+    return table(
+        "sagas",
+        ("saga", "team", "state", "opened", "steps"),
+        [
+            (
+                saga["saga_id"],
+                saga["team"],
+                styled(saga["state"]),
+                moment(saga.get("opened_at")),
+                _progress(saga),
+            )
+            for saga in found
+        ],
+    )
+
+
+def _progress(saga: Mapping[str, Any]) -> str:
+    if saga.get("steps_total") is None:
+        return ""
+    return f"{saga.get('steps_done', 0)} of {saga['steps_total']}"
+
+
+@sagas.command("show")
+def show_saga(
+    saga_id: Annotated[str, typer.Argument(metavar="SAGA")],
+    bus: BusOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one saga: its steps, attempts, and what each waits for."""
+    show(run(lambda connected: find(connected, saga_id), bus), as_json, drawn)
+
+
+async def find(bus: Bus, saga_id: str) -> dict[str, Any]:
+    """Return what the orchestrator knows of a saga.
+
+    Raises:
+        CommandError: it knows no such saga.
+    """
+    for answer in await ask_service(bus, "saga-orchestrator", {"op": "find", "saga_id": saga_id}):
+        if answer is not None:
+            found: dict[str, Any] = answer
+            return found
+    raise CommandError(f"there is no saga {saga_id}; `folkmoot sagas ls` lists what there is")
+
+
+def drawn(saga: Mapping[str, Any]) -> RenderableType:
+    """Return the picture of a saga as the orchestrator describes it."""
+    head = Text.from_markup(
+        f"saga [bold]{saga['saga_id']}[/]  team {saga['team']}  {styled(saga['state'])}"
+    )
+    parts: list[RenderableType] = [head]
+    if saga.get("failure"):
+        parts.append(Text(saga["failure"]["detail"], "red"))
+    if saga.get("steps"):
+        parts.append(_steps(saga["steps"]))
+    if saga.get("compensations"):
+        parts.append(Text(f"undone: {' → '.join(saga['compensations'])}", "magenta"))
+    return Group(*parts)
+
+
+def _steps(steps: Iterable[Mapping[str, Any]]) -> RenderableType:
+    return table(
+        "",
+        ("step", "agent", "state", "attempt", "waits for"),
+        [
+            (
+                step["id"],
+                step.get("agent"),
+                styled(step["state"]),
+                step.get("attempt") or "",
+                step.get("waiting_for") or "",
+            )
+            for step in steps
+        ],
+    )
+
+
+@sagas.command("watch")
+def watch(
+    saga_id: Annotated[str, typer.Argument(metavar="SAGA")],
+    bus: BusOption = None,
+) -> None:
+    """Show one saga until it ends."""
+    saga = run(lambda connected: find(connected, saga_id), bus)
+    with Live(drawn(saga), console=console, auto_refresh=False) as live:
+        while saga["state"] not in ENDED:
+            time.sleep(REFRESH_S)
+            saga = run(lambda connected: find(connected, saga_id), bus)
+            live.update(drawn(saga), refresh=True)
