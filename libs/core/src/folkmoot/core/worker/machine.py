@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from folkmoot.core.kernel import Effect, Led, Local, Position, Refused, Send, Tick
-from folkmoot.core.messages import Call, CancelCall, Failure, Outcome
+from folkmoot.core.messages import Call, CancelCall, Failure, Outcome, OutcomeStatus
 from folkmoot.core.names import by_wire_name
 from folkmoot.core.worker.events import (
     EVENTS,
@@ -36,6 +36,10 @@ from folkmoot.core.worker.inputs import (
 from folkmoot.core.worker.state import OpenCall, WorkerState
 
 INPUTS = by_wire_name(Call, CancelCall)
+
+TOO_LATE_MAX = 200
+"""Calls that end unstarted in one decision, so that it stays far below what a log record holds; a
+`Tick` goes on with the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class WorkerMachine:
             HandlerFailed: self._decide_ended,
             JournalResult: self._decide_journal,
             Led: self._decide_led,
-            Tick: lambda _state, _message, _now: (),
+            Tick: lambda state, _message, now: self._fill(state, self._free(state), now),
         }
 
     def initial(self) -> WorkerState:
@@ -78,8 +82,14 @@ class WorkerMachine:
         return WorkerState()
 
     def due(self, state: WorkerState) -> int | None:
-        """Return None: time limits are kept by the runner and by the orchestrator."""
-        return None
+        """Return the past while a call waits that could start, or end as too late.
+
+        Time limits themselves are kept by the runner and by the orchestrator.
+        """
+        return 0 if state.waiting and self._free(state) > 0 else None
+
+    def _free(self, state: WorkerState) -> int:
+        return self._settings.concurrency - state.running
 
     # -- decide -----------------------------------------------------------------------------
 
@@ -94,25 +104,28 @@ class WorkerMachine:
         assert isinstance(message, Call)
         if message.call_id in state.calls:
             return ()
-        if len(state.calls) >= self._settings.open_calls_max:
-            raise Refused("overloaded", f"{len(state.calls)} calls are open on this worker")
         accepted = CallAccepted(message.saga_id, message)
-        if state.running >= self._settings.concurrency:
+        if len(state.calls) >= self._settings.open_calls_max:
+            return (accepted, self._overloaded(state, message))
+        if state.waiting or self._free(state) <= 0:
             return (accepted,)
-        return (accepted, *self._start(OpenCall(message), now))
+        return (accepted, self._start(OpenCall(message), now))
 
-    def _start(self, open_call: OpenCall, now: int) -> Sequence[object]:
+    def _start(self, open_call: OpenCall, now: int) -> CallStarted | CallEnded:
         call = open_call.call
         if now >= call.deadline_at:
-            return (self._too_late(call),)
+            return self._too_late(open_call)
         run = open_call.run + 1
-        return (
-            CallStarted(call.saga_id, call.step_id, call.call_id, call.kind, run, self._member),
-        )
+        return CallStarted(call.saga_id, call.step_id, call.call_id, call.kind, run, self._member)
 
-    def _too_late(self, call: Call) -> CallEnded:
-        failure = Failure("timed-out", "its deadline passed before its turn came")
-        return self._ended(call, 0, 0, failure=failure)
+    def _too_late(self, open_call: OpenCall) -> CallEnded:
+        while_what = "while its worker was down" if open_call.run else "before its turn came"
+        failure = Failure("timed-out", f"its deadline passed {while_what}")
+        return self._ended(open_call.call, open_call.run, 0, failure=failure)
+
+    def _overloaded(self, state: WorkerState, call: Call) -> CallEnded:
+        failure = Failure("overloaded", f"{len(state.calls):,} calls are open on this worker")
+        return self._ended(call, 0, 0, failure=failure, status="refused")
 
     def _ended(
         self,
@@ -122,12 +135,13 @@ class WorkerMachine:
         *,
         failure: Failure | None,
         result: object = None,
+        status: OutcomeStatus | None = None,
     ) -> CallEnded:
         return CallEnded(
             call.saga_id,
             call.step_id,
             call.call_id,
-            "succeeded" if failure is None else "failed",
+            status or ("succeeded" if failure is None else "failed"),
             run,
             self._member,
             duration_ms,
@@ -150,8 +164,9 @@ class WorkerMachine:
         open_call = self._current(state, message.call_id, message.run)
         if open_call is None or message.key in open_call.journal:
             return ()
-        if len(open_call.journal) >= self._settings.journal_keys_max:
-            raise Refused("journal-full", f"{message.call_id} journaled too many results")
+        if (kept := len(open_call.journal)) >= self._settings.journal_keys_max:
+            detail = f"{message.call_id} journaled {kept:,} results, which is the limit"
+            raise Refused("journal-full", detail)
         call = open_call.call
         return (
             CallJournaled(
@@ -177,17 +192,19 @@ class WorkerMachine:
             failure=failure,
             result=result,
         )
-        return (ended, *self._fill(state, self._settings.concurrency - state.running + 1, now))
+        return (ended, *self._fill(state, self._free(state) + 1, now))
 
     def _fill(self, state: WorkerState, free: int, now: int) -> Sequence[object]:
         """Give `free` slots to those who wait, in order; who is too late ends instead."""
         events: list[object] = []
+        too_late = 0
         for open_call in state.waiting_calls():
-            if free <= 0:
+            if free <= 0 or too_late == TOO_LATE_MAX:
                 break
-            started = self._start(open_call, now)
-            events.extend(started)
-            free -= isinstance(started[0], CallStarted)
+            event = self._start(open_call, now)
+            events.append(event)
+            started = isinstance(event, CallStarted)
+            free, too_late = free - started, too_late + (not started)
         return events
 
     def _decide_led(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
@@ -195,14 +212,14 @@ class WorkerMachine:
         events: list[object] = []
         for open_call in state.calls.values():
             if open_call.run > 0:
-                events.extend(self._restart(open_call, now))
+                events.append(self._restart(open_call, now))
         running = sum(isinstance(event, CallStarted) for event in events)
         return (*events, *self._fill(state, self._settings.concurrency - running, now))
 
-    def _restart(self, open_call: OpenCall, now: int) -> Sequence[object]:
+    def _restart(self, open_call: OpenCall, now: int) -> CallStarted | CallEnded:
         if open_call.stop_requested:
             failure = Failure("cancelled", "cancelled while its worker died", retryable=False)
-            return (self._ended(open_call.call, open_call.run, 0, failure=failure),)
+            return self._ended(open_call.call, open_call.run, 0, failure=failure)
         return self._start(open_call, now)
 
     # -- apply ------------------------------------------------------------------------------
@@ -230,21 +247,16 @@ class WorkerMachine:
         open_call = state.calls[event.call_id]
         if open_call.run == 0:
             state.running += 1
-            self._forget_waiting(state, event.call_id)
         open_call.run, open_call.started_at = event.run, position.at
+        state.trim_waiting()
         return (Local(RunHandler(open_call.call, event.run, dict(open_call.journal))),)
-
-    def _forget_waiting(self, state: WorkerState, call_id: str) -> None:
-        while state.waiting and (
-            state.waiting[0] == call_id or state.waiting[0] not in state.calls
-        ):
-            state.waiting.popleft()
 
     def _apply_ended(self, state: WorkerState, event: CallEnded) -> Sequence[Effect]:
         open_call = state.calls.pop(event.call_id)
         state.ended += 1
         if open_call.run > 0:
             state.running -= 1
+        state.trim_waiting()
         return self._tell(open_call.call, event)
 
     def _tell(self, call: Call, event: CallEnded) -> Sequence[Effect]:

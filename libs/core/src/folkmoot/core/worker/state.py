@@ -24,7 +24,7 @@ class OpenCall:
 class WorkerState:
     """`calls` holds all open calls by id, `waiting` the ids of those not yet started, in order.
 
-    An id in `waiting` may have ended since; whoever takes it from there checks.
+    An id in `waiting` may have ended since, except for the first: if there is any, it waits.
     """
 
     calls: dict[str, OpenCall] = field(default_factory=dict)
@@ -37,3 +37,11 @@ class WorkerState:
         for call_id in self.waiting:
             if (open_call := self.calls.get(call_id)) is not None and open_call.run == 0:
                 yield open_call
+
+    def trim_waiting(self) -> None:
+        """Drop from the front of `waiting` what no longer waits."""
+        while self.waiting:
+            first = self.calls.get(self.waiting[0])
+            if first is not None and first.run == 0:
+                return
+            self.waiting.popleft()
