@@ -104,7 +104,7 @@ def test_only_the_sdk_holds_the_namespace() -> None:
 @pytest.mark.parametrize("service", sorted((ROOT / "services").iterdir()), ids=lambda p: p.name)
 def test_every_service_has_the_same_anatomy(service: Path) -> None:
     package = service / "src" / "folkmoot" / service.name.replace("-", "_")
-    assert SERVICE_FILES <= {path.name for path in package.iterdir()}
+    assert {path.name for path in package.iterdir()} >= SERVICE_FILES
     headings = re.findall(r"^## (.+)$", (service / "README.md").read_text(), re.MULTILINE)
     assert headings == README_HEADINGS
 
@@ -146,7 +146,7 @@ def _undeclared(project: Path) -> Iterator[str]:
 
 
 def _owner(module: str) -> str:
-    part = (module.split(".") + ["sdk"])[1]
+    part = ([*module.split("."), "sdk"])[1]
     if part in ("cli", "local", "mesh", "dossier"):
         return "folkmoot"
     return f"folkmoot-{part.replace('_', '-')}"

@@ -44,8 +44,8 @@ class Candidacy(Protocol):
 class OpenCandidacy:
     """Any live member may lead; those whom the shard prefers claim first.
 
-    `members` returns who is known to be alive, this member included. While `busy`, a leader keeps
-    what it has, since handing over would interrupt its work.
+    `members` returns who is known to be alive; who is not among them, yet or any more, does not
+    claim. While `busy`, a leader keeps what it has, since handing over would interrupt its work.
     """
 
     def __init__(
@@ -57,9 +57,12 @@ class OpenCandidacy:
 
     def silence_ms(self, leadership: Leadership) -> int | None:
         """Wait for a live holder's ttl, and for those who come before this member."""
+        rank = self._rank()
+        if rank is None:
+            return None
         if leadership.holder == self._member:
             return 0
-        delay = self._rank() * self._timing.stagger_ms
+        delay = rank * self._timing.stagger_ms
         if leadership.holder is not None:
             return self._timing.ttl_ms + delay
         if leadership.heir not in (None, self._member):
@@ -72,13 +75,14 @@ class OpenCandidacy:
 
     def heir(self, leadership: Leadership) -> str | None:
         """Return the member that the shard prefers, if it is another one."""
-        if self.busy():
+        ranking = rendezvous(self._members(), self._shard)
+        if self.busy() or not ranking or ranking[0] == self._member:
             return None
-        preferred = rendezvous(self._members(), self._shard)[0]
-        return preferred if preferred != self._member else None
+        return ranking[0]
 
-    def _rank(self) -> int:
-        return rendezvous(self._members(), self._shard).index(self._member)
+    def _rank(self) -> int | None:
+        ranking = rendezvous(self._members(), self._shard)
+        return ranking.index(self._member) if self._member in ranking else None
 
 
 class ElectedCandidacy:

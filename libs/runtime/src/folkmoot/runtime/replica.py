@@ -191,11 +191,13 @@ class Replica(Generic[S]):
     def _note(self, group: BaseExceptionGroup[Exception]) -> None:
         for error in _leaves(group):
             self.last_error = str(error)
+            if isinstance(error, _Defect):
+                self._condemn(error)
             if isinstance(error, AppendedElsewhere):
                 self.fenced += 1
-            elif isinstance(error, _Defect):
-                self._condemn(error)
-            logger.warning("%s starts over: %s", self.name.origin, error)
+                logger.info("%s starts over: %s", self.name.origin, error)
+            else:
+                logger.warning("%s starts over: %s", self.name.origin, error)
 
     def _halt(self, group: BaseExceptionGroup[Exception]) -> None:
         self.last_error = "; ".join(str(error) for error in _leaves(group))
@@ -224,7 +226,7 @@ class Replica(Generic[S]):
 
     async def _follow(self, tail: Tail, appender: Appender) -> bool:
         """Read the log until this member's own claim has won; False when stopping."""
-        end = await self._bus.log.end_offset(self.name.log, self.name.partition)
+        end = await self._end()
         heard_at = self._clock.monotonic()
         while not self._stopping.is_set():
             records = await self._read(tail)
@@ -240,6 +242,9 @@ class Replica(Generic[S]):
                     return True
                 heard_at = self._clock.monotonic()
         return False
+
+    async def _end(self) -> int:
+        return await self._bus.log.end_offset(self.name.log, self.name.partition)
 
     async def _read(self, tail: Tail) -> Sequence[tuple[int, LogRecord]]:
         stored = await tail.read(READ_RECORDS_MAX, FOLLOW_TIMEOUT_MS)
@@ -260,7 +265,7 @@ class Replica(Generic[S]):
         claim: list[Record] = []
         self._encode(self._shard.claim(self._clock.now(), self._candidacy.epoch()), claim)
         offset = await self._append(appender, claim)
-        while tail.position <= offset:
+        while tail.position <= offset or tail.position < await self._end():
             for at, record in await self._read(tail):
                 verdict = self._shard.observe(at, record)
                 if at == offset and verdict is not Verdict.WON:

@@ -54,10 +54,9 @@ class Membership:
         return (None, 0) if leader is None else (leader.leader, leader.epoch)
 
     def members(self, team: str) -> Sequence[str]:
-        """Return the members of `team`, this one always included."""
+        """Return the members of `team`, as last heard."""
         leader = self._leaders.get(team)
-        others = leader.members if leader is not None else ()
-        return others if self.member in others else (*others, self.member)
+        return () if leader is None else leader.members
 
     async def joined(self) -> None:
         """Wait until every team lists this member."""

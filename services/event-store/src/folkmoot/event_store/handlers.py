@@ -48,7 +48,7 @@ class Indexer:
         except BusError as error:
             logger.warning("cannot look for new logs: %s", error)
             return []
-        return [log for log in _logs(topics) if log not in self._followed]
+        return [log for log in log_partitions(topics) if log not in self._followed]
 
     async def _follow(self, topic: str, partition: int) -> None:
         while True:
@@ -77,7 +77,8 @@ class Indexer:
             await tail.close()
 
 
-def _logs(topics: Mapping[str, int]) -> list[tuple[str, int]]:
+def log_partitions(topics: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return every partition of every log."""
     return [
         (topic, partition)
         for topic, partitions in topics.items()
