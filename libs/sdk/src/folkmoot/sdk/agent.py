@@ -40,7 +40,7 @@ def _annotations(function: Handler, expected: int, shape: str) -> tuple[list[Any
         raise DefinitionError(f"{where} takes {len(parameters)} parameters; expected {shape}")
     try:
         hints = typing.get_type_hints(function)
-    except NameError as error:
+    except (AttributeError, NameError, SyntaxError, TypeError) as error:
         raise DefinitionError(f"{where}: {error}; define the type at the top of a module") from None
     missing = [p.name for p in parameters[1:] if p.name not in hints]
     if "return" not in hints:
@@ -86,6 +86,8 @@ class StepDefinition:
         `done` is what the step returned, or None if it is not known whether it took effect. An
         undo runs until it succeeds, so it must be safe to repeat.
         """
+        if self.compensation is not None:
+            raise DefinitionError(f"step {self.name!r} has two compensations")
         _annotations(handler, 2, "async def undo(ctx, input: Input, done: Output | None) -> None")
         self.compensation = handler
         return handler
@@ -140,6 +142,8 @@ class Agent:
 
     def plan(self, handler: Handler) -> Handler:
         """Make an async function the team's planner; the elected leader runs it."""
+        if self.plan_hook is not None:
+            raise DefinitionError(f"agent {self.name!r} has two plan hooks")
         (self._plan_input,), _ = _annotations(
             handler, 1, "async def plan(ctx, task: Task) -> list[Step]"
         )
@@ -148,6 +152,8 @@ class Agent:
 
     def aggregate(self, handler: Handler) -> Handler:
         """Make an async function the one that turns the steps' results into the task's."""
+        if self.aggregate_hook is not None:
+            raise DefinitionError(f"agent {self.name!r} has two aggregate hooks")
         _annotations(handler, 1, "async def aggregate(ctx, results: dict[str, Any]) -> Output")
         self.aggregate_hook = handler
         return handler

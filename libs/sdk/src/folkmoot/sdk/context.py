@@ -118,7 +118,7 @@ async def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 def _result_type(function: Callable[..., Any]) -> TypeAdapter[Any]:
     try:
         hints = typing.get_type_hints(function)
-    except (NameError, TypeError):
+    except (AttributeError, NameError, SyntaxError, TypeError):
         hints = {}
     return TypeAdapter(hints.get("return", Any))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_jsonable_python
+
+from folkmoot.sdk.errors import DefinitionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,13 @@ class Retry:
     initial_s: float = 0.2
     factor: float = 2.0
     cap_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        waits = (self.initial_s, self.cap_s, self.factor - 1)
+        if self.attempts < 1 or not all(0 <= wait < math.inf for wait in waits):
+            raise DefinitionError(
+                f"{self}: attempts and factor must be at least 1, the waits at least 0"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the saga machine reads it."""
@@ -46,6 +56,13 @@ class Step:
     needs: Sequence[str] = ()
     agent: str | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.needs, str):
+            raise DefinitionError(
+                f"step {self.step_id!r}: needs={self.needs!r} is no list; "
+                f"write needs=[{self.needs!r}]"
+            )
+
     @property
     def step_id(self) -> str:
         """Return the id that other steps need it by."""
@@ -53,5 +70,12 @@ class Step:
 
 
 def to_json(value: object) -> Any:
-    """Return pydantic models, dataclasses, dates and so on as JSON values."""
-    return to_jsonable_python(value, serialize_unknown=False)
+    """Return pydantic models, dataclasses, dates and so on as JSON values.
+
+    JSON has no NaN and no infinities; they become null here, so that who made a value sees what
+    those will see who read it.
+
+    Raises:
+        ValueError: there is no JSON for it.
+    """
+    return to_jsonable_python(value, serialize_unknown=False, inf_nan_mode="null")

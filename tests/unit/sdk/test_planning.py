@@ -1,0 +1,114 @@
+"""What the leader's hooks give, and what a team without hooks does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from folkmoot.sdk.agent import Agent, Handler, Team, teams
+from folkmoot.sdk.errors import DefinitionError
+from folkmoot.sdk.planning import aggregate, plan
+from folkmoot.sdk.steps import Retry, Step
+
+CONTEXT: Any = object()
+
+
+@dataclass
+class Question:
+    text: str
+
+
+async def research(ctx: Any, question: Question) -> list[str]:
+    return [question.text]
+
+
+async def undo(ctx: Any, question: Question, done: list[str] | None) -> None: ...
+
+
+def team(planner: Handler | None = None, aggregator: Handler | None = None) -> Team:
+    agent = Agent("x", team="t")
+    retry = Retry(5, initial_s=0.5, factor=3, cap_s=9)
+    agent.step("research", timeout_s=1.5, retry=retry)(research).compensate(undo)
+    if planner is not None:
+        agent.step("write")(research)
+        agent.plan(planner)
+    if aggregator is not None:
+        agent.aggregate(aggregator)
+    (made,) = teams([agent])
+    return made
+
+
+async def test_a_plan_leaves_as_the_json_that_is_recorded() -> None:
+    async def planner(ctx: Any, task: Question) -> list[Step]:
+        assert ctx is CONTEXT
+        return [
+            Step("research", task, id="r1"),
+            Step("write", {"text": task.text}, needs=("r1",), agent="x"),
+        ]
+
+    first, second = await plan(team(planner), CONTEXT, {"text": "why"})
+    assert first == {
+        "id": "r1",
+        "name": "research",
+        "agent": "x",
+        "input": {"text": "why"},
+        "needs": [],
+        "timeout_ms": 1500,
+        "retry": {"attempts": 5, "initial_ms": 500, "factor": 3, "cap_ms": 9000},
+        "compensable": True,
+    }
+    assert (second["id"], second["needs"], second["compensable"]) == ("write", ["r1"], False)
+
+
+async def test_a_team_of_one_step_needs_no_plan() -> None:
+    (step,) = await plan(team(), CONTEXT, {"text": "why"})
+    assert (step["id"], step["name"], step["input"]) == ("research", "research", {"text": "why"})
+
+
+async def test_a_team_of_more_steps_is_told_to_plan() -> None:
+    agents = [Agent("a", team="t"), Agent("b", team="t")]
+    for agent in agents:
+        agent.step("research")(research)
+    (made,) = teams(agents)
+    with pytest.raises(DefinitionError, match=r"'t' has 2 steps and no plan: decorate a function"):
+        await plan(made, CONTEXT, None)
+    with pytest.raises(DefinitionError, match="has 0 steps and no plan"):
+        await plan(teams([Agent("c", team="u")])[0], CONTEXT, None)
+
+
+@pytest.mark.parametrize("steps", [None, "research", [Step("research"), "write"], {"a": 1}, 7])
+async def test_a_plan_that_is_no_list_of_steps_is_refused(steps: Any) -> None:
+    async def planner(ctx: Any, task: Question) -> list[Step]:
+        return steps  # type: ignore[no-any-return]
+
+    with pytest.raises(DefinitionError, match="the plan of team 't' is no list of Step"):
+        await plan(team(planner), CONTEXT, {"text": "why"})
+
+
+async def test_a_plan_may_name_only_steps_that_there_are() -> None:
+    async def planner(ctx: Any, task: Question) -> list[Step]:
+        return [Step("sing")]
+
+    with pytest.raises(DefinitionError, match="has a step 'sing'; there are: research, write"):
+        await plan(team(planner), CONTEXT, {"text": "why"})
+
+
+async def test_a_task_that_does_not_fit_never_reaches_the_planner() -> None:
+    async def planner(ctx: Any, task: Question) -> list[Step]:
+        raise AssertionError
+
+    with pytest.raises(ValidationError):
+        await plan(team(planner), CONTEXT, {"txt": "why"})
+
+
+async def test_results_are_aggregated_by_the_team_or_returned_as_they_are() -> None:
+    async def count(ctx: Any, results: dict[str, Any]) -> int:
+        assert ctx is CONTEXT
+        return len(results)
+
+    results = {"a": 1, "b": [2]}
+    assert await aggregate(team(aggregator=count), CONTEXT, results) == 2
+    assert await aggregate(team(), CONTEXT, results) == results
