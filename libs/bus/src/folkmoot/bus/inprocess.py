@@ -1,0 +1,200 @@
+"""Gossip inside one process: NATS's subjects and manners, without a server.
+
+All who name the same embedded file in one event loop share one hub, so that a whole mesh in one
+process gossips as it would over NATS.
+
+Invariants:
+
+- `publish` never waits and never fails; a subscriber that falls behind loses messages, counted.
+- A subscription handles one message at a time, in the order of publishing.
+- A handler's failure is logged, counted, and ends nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+
+from folkmoot.bus.ports import (
+    BusUnavailable,
+    Gossiped,
+    Handler,
+    NoResponder,
+    RecordTooLarge,
+    Responder,
+)
+from folkmoot.bus.subjects import check_pattern, check_subject, matches
+
+log = logging.getLogger(__name__)
+
+PENDING_MESSAGES = 65_536  # what a subscription holds unhandled, as many as nats-py's
+MESSAGE_LIMIT_BYTES = 1024 * 1024  # NATS's own default
+ROUTES_REMEMBERED = 4_096  # subjects whose subscribers are known without matching again
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+Answer = asyncio.Future[bytes]
+Receiver = Callable[[Gossiped, Answer | None], Awaitable[None]]
+
+
+class Hub:
+    """Where the gossips of one embedded file meet."""
+
+    def __init__(self) -> None:
+        self.subscriptions: set[InProcessSubscription] = set()
+        self._routes: dict[str, tuple[list[InProcessSubscription], list[InProcessSubscription]]]
+        self._routes = {}
+        self._turn = itertools.count()
+
+    def changed(self) -> None:
+        """Forget what was matched: a subscription came or went."""
+        self._routes.clear()
+
+    def send(self, message: Gossiped, answer: Answer | None = None) -> bool:
+        """Hand `message` to its listeners and one responder; return whether there was one."""
+        listeners, responders = self._route(message.subject)
+        for listener in listeners:
+            listener.offer(message, None)
+        if responders:
+            responders[next(self._turn) % len(responders)].offer(message, answer)
+        return bool(listeners or responders)
+
+    def _route(
+        self, subject: str
+    ) -> tuple[list[InProcessSubscription], list[InProcessSubscription]]:
+        route = self._routes.get(subject)
+        if route is None:
+            route = ([], [])
+            for subscription in self.subscriptions:
+                if matches(subscription.pattern, subject):
+                    route[subscription.shared].append(subscription)
+            if len(self._routes) >= ROUTES_REMEMBERED:
+                self._routes.clear()
+            self._routes[subject] = route
+        return route
+
+
+_hubs: weakref.WeakKeyDictionary[
+    asyncio.AbstractEventLoop, weakref.WeakValueDictionary[str, Hub]
+] = weakref.WeakKeyDictionary()
+
+
+def hub(name: str) -> Hub:
+    """Return the running event loop's hub of that name."""
+    hubs = _hubs.setdefault(asyncio.get_running_loop(), weakref.WeakValueDictionary())
+    return hubs.setdefault(name, Hub())
+
+
+class InProcessSubscription:
+    """The `Subscription` port: a bounded queue, and the task that empties it."""
+
+    def __init__(self, hub_: Hub, pattern: str, receive: Receiver, *, shared: bool) -> None:
+        self.pattern, self.shared = pattern, shared
+        self.dropped = 0
+        self.failed = 0
+        self._hub, self._receive = hub_, receive
+        self._pending: asyncio.Queue[tuple[Gossiped, Answer | None]] = asyncio.Queue(
+            PENDING_MESSAGES
+        )
+        hub_.subscriptions.add(self)
+        hub_.changed()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def offer(self, message: Gossiped, answer: Answer | None) -> None:
+        """Queue `message`, or drop it if too many wait."""
+        try:
+            self._pending.put_nowait((message, answer))
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    async def _run(self) -> None:
+        while True:
+            message, answer = await self._pending.get()
+            try:
+                await self._receive(message, answer)
+            except Exception:
+                self.failed += 1
+                log.exception("A handler of %s failed on %s", self.pattern, message.subject)
+
+    async def close(self) -> None:
+        """See the port."""
+        self._hub.subscriptions.discard(self)
+        self._hub.changed()
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+
+class InProcessGossip:
+    """The `Gossip` port on a hub."""
+
+    def __init__(self, hub_: Hub) -> None:
+        self._hub = hub_
+        self._subscriptions: set[InProcessSubscription] = set()
+        self._closed = False
+
+    async def publish(
+        self, subject: str, data: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """See the port."""
+        self._hub.send(self._message(subject, data, headers))
+
+    def _message(
+        self, subject: str, data: bytes, headers: Mapping[str, str] | None = None
+    ) -> Gossiped:
+        check_subject(subject)
+        if self._closed:
+            raise BusUnavailable("The gossip is closed. Connect again.")
+        if len(data) > MESSAGE_LIMIT_BYTES:
+            raise RecordTooLarge(
+                f"A message of {len(data):,} bytes is over the limit of {MESSAGE_LIMIT_BYTES:,}."
+            )
+        return Gossiped(subject, data, headers or NO_HEADERS)
+
+    async def subscribe(self, subject: str, handler: Handler) -> InProcessSubscription:
+        """See the port."""
+
+        async def receive(message: Gossiped, _answer: Answer | None) -> None:
+            await handler(message)
+
+        return self._subscribed(subject, receive, shared=False)
+
+    async def respond(self, subject: str, responder: Responder) -> InProcessSubscription:
+        """See the port."""
+
+        async def receive(message: Gossiped, answer: Answer | None) -> None:
+            data = await responder(message)
+            if answer is not None and not answer.done():
+                answer.set_result(data)
+
+        return self._subscribed(subject, receive, shared=True)
+
+    def _subscribed(
+        self, subject: str, receive: Receiver, *, shared: bool
+    ) -> InProcessSubscription:
+        check_pattern(subject)
+        subscription = InProcessSubscription(self._hub, subject, receive, shared=shared)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    async def request(self, subject: str, data: bytes, timeout_ms: int) -> bytes:
+        """See the port."""
+        answer: Answer = asyncio.get_running_loop().create_future()
+        if not self._hub.send(self._message(subject, data), answer):
+            raise NoResponder(f"Nobody listens on {subject!r}.")
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                return await answer
+        except TimeoutError:
+            raise NoResponder(f"Nobody answered on {subject!r} within {timeout_ms} ms.") from None
+
+    async def close(self) -> None:
+        """See the port."""
+        self._closed = True
+        for subscription in tuple(self._subscriptions):
+            await subscription.close()
+        self._subscriptions.clear()

@@ -1,0 +1,6 @@
+"""The log in one SQLite file. `log` has the port, `writer` the thread, `file` the format."""
+
+from folkmoot.bus.sqlite.file import Synchronous
+from folkmoot.bus.sqlite.log import RECORD_LIMIT_BYTES, SqliteLog
+
+__all__ = ["RECORD_LIMIT_BYTES", "SqliteLog", "Synchronous"]
