@@ -155,8 +155,9 @@ class ElectionMachine:
         return (SessionsExtended(),) if state.sessions else ()
 
     def _decide_tick(self, state: ElectionState, _tick: Tick, now: int) -> Events:
-        expired = state.expiries.due(now, self._settings.expiries_per_tick_max)
-        return self._end(state, expired, "session-expired")
+        """End what has expired, but first finish with those whose session ended before."""
+        limit = 0 if state.departures else self._settings.expiries_per_tick_max
+        return self._end(state, state.expiries.due(now, limit), "session-expired")
 
     def _decide_leave(self, state: ElectionState, leave: Leave, _now: int) -> Events:
         if leave.member not in state.sessions:
