@@ -18,9 +18,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     OffsetOutOfRangeError,
+    RequestTimedOutError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
 )
@@ -54,6 +56,9 @@ REQUEST_TIMEOUT_MS = 5_000
 FETCH_WAIT_MS = 500
 FETCH_BYTES = 4 * 1024 * 1024
 CREATED_WITHIN_S = 10.0
+REPLICAS, IN_SYNC = 3, 2
+"""Of each topic, as far as there are brokers: one may be lost without losing or stopping."""
+
 STILL_THERE_EVERY_S = 1.0
 """How often a tail that reads nothing asks whether the broker still answers."""
 
@@ -68,7 +73,7 @@ class KafkaLog:
         self._admin: AIOKafkaAdminClient | None = None
         self._committers: dict[str, AIOKafkaConsumer] = {}
         self._partitions: dict[str, int] = {}
-        self._replication = -1
+        self._opening = asyncio.Lock()
 
     @classmethod
     async def connect(cls, servers: Sequence[str]) -> KafkaLog:
@@ -120,10 +125,8 @@ class KafkaLog:
 
     async def _create(self, topics: Sequence[Topic]) -> None:
         admin = await self._administrator()
-        wanted = [
-            NewTopic(t.name, t.partitions, self._replication, topic_configs=dict(t.config))
-            for t in topics
-        ]
+        brokers = len((await admin.describe_cluster())["brokers"])
+        wanted = [_new(topic, brokers) for topic in topics]
         try:
             await admin.create_topics(wanted)
         except TopicAlreadyExistsError:
@@ -167,7 +170,7 @@ class KafkaLog:
     async def _explained(self) -> AsyncIterator[None]:
         try:
             yield
-        except (KafkaError, OSError, TimeoutError) as error:
+        except (KafkaConnectionError, RequestTimedOutError, OSError, TimeoutError) as error:
             if self._admin is not None:
                 admin, self._admin = self._admin, None
                 await admin.close()
@@ -219,7 +222,7 @@ class KafkaLog:
                 consumer.assign([place])
                 consumer.seek(place, offset)
             except BaseException:
-                await consumer.stop()
+                await _stop(consumer)
                 raise
         return consumer
 
@@ -244,26 +247,27 @@ class KafkaLog:
 
     async def _committer(self, group: str) -> AIOKafkaConsumer:
         """Return a consumer that reads nothing: it looks up ends, or commits for `group`."""
-        if group not in self._committers:
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._servers,
-                group_id=group or None,
-                enable_auto_commit=False,
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
-            )
-            try:
-                await consumer.start()
-            except BaseException:
-                await consumer.stop()
-                raise
-            self._committers[group] = consumer
-        return self._committers[group]
+        async with self._opening:
+            if group not in self._committers:
+                consumer = AIOKafkaConsumer(
+                    bootstrap_servers=self._servers,
+                    group_id=group or None,
+                    enable_auto_commit=False,
+                    request_timeout_ms=REQUEST_TIMEOUT_MS,
+                )
+                try:
+                    await consumer.start()
+                except BaseException:
+                    await _stop(consumer)
+                    raise
+                self._committers[group] = consumer
+            return self._committers[group]
 
     async def close(self) -> None:
         """See the port."""
         closing = [*(a.close() for a in self._appenders), *(t.close() for t in self._tails)]
         await asyncio.gather(*closing)
-        await asyncio.gather(*(consumer.stop() for consumer in self._committers.values()))
+        await asyncio.gather(*(_stop(consumer) for consumer in self._committers.values()))
         self._committers.clear()
         if self._admin is not None:
             await self._admin.close()
@@ -273,6 +277,25 @@ class KafkaLog:
         """An appender or tail was closed."""
         self._appenders.discard(closed)
         self._tails.discard(closed)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer; one that had hardly begun reports its own end as our cancellation."""
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+
+
+def _new(topic: Topic, brokers: int) -> NewTopic:
+    """Return what creates `topic`: with three replicas, two in sync, where there are so many."""
+    replicas = min(REPLICAS, brokers)
+    in_sync = {"min.insync.replicas": str(IN_SYNC)} if replicas > IN_SYNC else {}
+    return NewTopic(
+        topic.name, topic.partitions, replicas, topic_configs={**in_sync, **topic.config}
+    )
 
 
 class KafkaAppender:
@@ -442,4 +465,4 @@ class KafkaTail:
         if not self._closed:
             self._closed = True
             self._log.forget(self)
-            await self._consumer.stop()
+            await _stop(self._consumer)
