@@ -7,7 +7,7 @@ dies with whoever reads along. The log of the run before is kept as `NAME.log.1`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -49,12 +49,15 @@ def last_lines(path: Path, count: int = LAST_LINES) -> tuple[str, ...]:
     return tuple(lines[-count:])
 
 
-async def follow(logs: Mapping[str, Path], *, from_start: bool = False) -> AsyncIterator[LogLine]:
-    """Yield the lines that are written to the logs, as they are written, without end.
+def follow(logs: Mapping[str, Path], *, from_start: bool = False) -> AsyncGenerator[LogLine, None]:
+    """Return the lines that are written to the logs from now on, as they are written, without end.
 
     Logs may appear, and be replaced by those of a new run, while they are followed.
     """
-    readers = [_Reader(name, path, from_start) for name, path in logs.items()]
+    return _lines([_Reader(name, path, from_start) for name, path in logs.items()])
+
+
+async def _lines(readers: Sequence[_Reader]) -> AsyncGenerator[LogLine, None]:
     while True:
         lines = [line for reader in readers for line in reader.new_lines()]
         for line in lines:

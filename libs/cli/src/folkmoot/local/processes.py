@@ -157,7 +157,7 @@ class ManagedProcess(ABC):
 
     async def wait(self) -> None:
         """Return when the process has ended."""
-        while self.running:  # noqa: ASYNC110 - no event can tell: the child belongs to no loop
+        while self.running:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def restart(self) -> None:

@@ -47,7 +47,7 @@ async def gone(identity: Identity, within_ms: int) -> bool:
     """Return whether a process ends within a time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within_ms / 1000):
-            while identity.find() is not None:  # noqa: ASYNC110 - it is no child of ours
+            while identity.find() is not None:
                 await asyncio.sleep(LOOK_EVERY_S)
             return True
     return False
