@@ -1,0 +1,1 @@
+"""Fakes and helpers to test what is built on Folkmoot."""
