@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from folkmoot.sdk.agent import Agent, Handler, Team, teams
-from folkmoot.sdk.errors import DefinitionError
+from folkmoot.sdk.errors import DefinitionError, InvalidInput
 from folkmoot.sdk.planning import aggregate, plan
 from folkmoot.sdk.steps import Retry, Step
 
@@ -100,7 +99,7 @@ async def test_a_task_that_does_not_fit_never_reaches_the_planner() -> None:
     async def planner(ctx: Any, task: Question) -> list[Step]:
         raise AssertionError
 
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidInput, match="the task does not fit its annotation"):
         await plan(team(planner), CONTEXT, {"txt": "why"})
 
 

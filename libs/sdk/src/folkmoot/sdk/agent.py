@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from folkmoot.sdk.errors import DefinitionError
+from folkmoot.sdk.errors import DefinitionError, InvalidInput
 from folkmoot.sdk.steps import Retry, Step
 
 Handler = Callable[..., Awaitable[Any]]
@@ -50,6 +50,18 @@ def _annotations(function: Handler, expected: int, shape: str) -> tuple[list[Any
             f"{where} has no type annotation for {', '.join(missing)}; expected {shape}"
         )
     return [hints[p.name] for p in parameters[1:]], hints["return"]
+
+
+def fit(adapter: TypeAdapter[Any], value: Any, what: str) -> Any:
+    """Return `value`, JSON values, as the type that a handler asks for.
+
+    Raises:
+        InvalidInput: it is something else.
+    """
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise InvalidInput(f"{what} does not fit its annotation: {error}") from error
 
 
 @dataclass

@@ -15,6 +15,10 @@ class Permanent(Exception):
     """Trying again will not help: the step fails at once and the saga is compensated."""
 
 
+class InvalidInput(Permanent):
+    """What a handler was to be given does not fit the annotation of its parameter."""
+
+
 class DefinitionError(Exception):
     """An agent is defined wrongly. Raised where it is defined, before anything runs."""
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from folkmoot.core.messages import Json
-from folkmoot.sdk.agent import Team
+from folkmoot.sdk.agent import Team, fit
 from folkmoot.sdk.context import Context
 from folkmoot.sdk.errors import DefinitionError
 from folkmoot.sdk.steps import Step, to_json
@@ -20,11 +20,13 @@ async def plan(team: Team, context: Context, task: Json) -> list[dict[str, Any]]
     """Return the plan for `task`: the team's own, or its only step.
 
     Raises:
+        InvalidInput: the task is not what the team's `plan` hook takes.
         DefinitionError: the plan names what the team does not have.
     """
     if team.planner is None or team.planner.plan_hook is None:
         return [_planned(team, _only_step(team, task))]
-    steps = await team.planner.plan_hook(context, team.planner.plan_input.validate_python(task))
+    fitting = fit(team.planner.plan_input, task, "the task")
+    steps = await team.planner.plan_hook(context, fitting)
     if not isinstance(steps, Sequence) or not all(isinstance(step, Step) for step in steps):
         raise DefinitionError(f"the plan of team {team.name!r} is no list of Step")
     return [_planned(team, step) for step in steps]

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from folkmoot.contracts.envelope import MESSAGE_BYTES_MAX
+from folkmoot.core.kernel import Refused
 from folkmoot.core.messages import Call, Failure, Json
 from folkmoot.core.worker import (
     HandlerFailed,
@@ -30,9 +32,9 @@ from folkmoot.core.worker import (
 )
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.replica import NotLeading
-from folkmoot.sdk.agent import StepDefinition, Team
+from folkmoot.sdk.agent import StepDefinition, Team, fit
 from folkmoot.sdk.context import Context, LeaderContext, StepContext
-from folkmoot.sdk.errors import DefinitionError, Permanent, Retryable
+from folkmoot.sdk.errors import DefinitionError, InvalidInput, Permanent, Retryable
 from folkmoot.sdk.planning import aggregate, plan
 from folkmoot.sdk.steps import to_json
 
@@ -80,8 +82,11 @@ class _StepJournal:
 
     async def put(self, key: str, value: Json) -> None:
         request = self._request
-        recorded = _canonical(value, f"the result of {key}")
-        await self._submit(JournalResult(request.call.call_id, request.run, key, recorded))
+        _, recorded = _canonical([key, value], f"the result of {key}")
+        try:
+            await self._submit(JournalResult(request.call.call_id, request.run, key, recorded))
+        except Refused as refusal:
+            raise Permanent(refusal.detail) from refusal
 
 
 class Runner:
@@ -90,15 +95,25 @@ class Runner:
     def __init__(self, host: Host, submit: Submit, epoch: Callable[[], int]) -> None:
         self._host, self._submit, self._epoch = host, submit, epoch
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._stopped: set[str] = set()
+        self._stopped: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> int:
+        """How many handlers have not ended."""
+        return len(self._tasks)
 
     def perform(self, request: object) -> None:
         """Act on a local request of the worker's machine."""
         if isinstance(request, RunHandler):
             self._start(request)
         elif isinstance(request, StopHandler) and request.call_id in self._tasks:
-            self._stopped.add(request.call_id)
-            self._tasks[request.call_id].cancel()
+            self._stop(request.call_id)
+
+    def _stop(self, call_id: str) -> None:
+        """Cancel after the task's first step: one that never began could not say how it ended."""
+        task = self._tasks[call_id]
+        self._stopped.add(task)
+        asyncio.get_running_loop().call_soon(task.cancel)
 
     def _start(self, request: RunHandler) -> None:
         call_id = request.call.call_id
@@ -107,9 +122,9 @@ class Runner:
         task.add_done_callback(lambda done: self._forget(call_id, done))
 
     def _forget(self, call_id: str, task: asyncio.Task[None]) -> None:
+        self._stopped.discard(task)
         if self._tasks.get(call_id) is task:
             del self._tasks[call_id]
-            self._stopped.discard(call_id)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("running %s broke", call_id, exc_info=error)
 
@@ -132,11 +147,14 @@ class Runner:
             async with asyncio.timeout(patience_s) as limit:
                 result = await self._invoke(request)
             return HandlerSucceeded(call.call_id, run, result)
-        except asyncio.CancelledError:
-            if call.call_id not in self._stopped:
+        except asyncio.CancelledError as error:
+            if not _is_being_cancelled():
+                failure = _failure(error, timed_out=False)
+            elif asyncio.current_task() in self._stopped:
+                failure = Failure("cancelled", "cancelled while it ran", retryable=False)
+            else:
                 raise
-            failure = Failure("cancelled", "cancelled while it ran", retryable=False)
-        except Exception as error:  # whatever a user's function raises is its outcome
+        except (Exception, SystemExit) as error:  # what a user's function raises is its outcome
             failure = _failure(error, timed_out=limit.expired())
         return HandlerFailed(call.call_id, run, failure)
 
@@ -156,7 +174,8 @@ class Runner:
         if call.kind == "compensate":
             await _compensate(definition, context, call)
             return None
-        return await definition.handler(context, definition.input.validate_python(call.input))
+        step_input = fit(definition.input, call.input, "the input")
+        return _fitting(definition.output, await definition.handler(context, step_input))
 
     def _definition(self, call: Call) -> StepDefinition:
         agent = self._host.team.agents.get(call.target)
@@ -187,9 +206,20 @@ class Runner:
 async def _compensate(definition: StepDefinition, context: Context, call: Call) -> None:
     if definition.compensation is None:
         return
-    step_input = definition.input.validate_python(call.input)
-    done = None if call.in_doubt else definition.output.validate_python(call.recorded)
+    step_input = fit(definition.input, call.input, "the input")
+    done = None if call.in_doubt else fit(definition.output, call.recorded, "the recorded result")
     await definition.compensation(context, step_input, done)
+
+
+class _InvalidResult(Exception):
+    """A step returned what its annotation does not say."""
+
+
+def _fitting(output: TypeAdapter[Any], result: object) -> object:
+    try:
+        return output.validate_python(result)
+    except ValidationError as error:
+        raise _InvalidResult(f"the result does not fit its annotation: {error}") from error
 
 
 def _canonical(value: object, what: str) -> Json:
@@ -210,17 +240,41 @@ def _canonical(value: object, what: str) -> Json:
     return orjson.loads(encoded)
 
 
-def _failure(error: Exception, *, timed_out: bool) -> Failure:
-    detail = str(error)[:DETAIL_CHARS_MAX] or type(error).__name__
+def _is_being_cancelled() -> bool:
+    """Return whether this task was told to end, and did not just run into a cancelled future."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+FAILURES: Sequence[tuple[type[BaseException], str, bool]] = (
+    (InvalidInput, "invalid-input", False),
+    (Permanent, "permanent", False),
+    (DefinitionError, "definition", False),
+    (_InvalidResult, "invalid-result", True),
+    (Retryable, "retryable", True),
+)
+"""The kind of a failure by its exception, and whether trying again may help. For all others it may,
+and the kind is the name of their class."""
+
+
+def _failure(error: BaseException, *, timed_out: bool) -> Failure:
     if timed_out and isinstance(error, TimeoutError):
         return Failure("timed-out", "it did not end before its deadline")
-    if isinstance(error, Permanent):
-        return Failure("permanent", detail, retryable=False)
-    if isinstance(error, ValidationError):
-        return Failure("invalid-input", detail, retryable=False)
-    if isinstance(error, DefinitionError):
-        return Failure("definition", detail, retryable=False)
-    if isinstance(error, Retryable):
-        after_ms = None if error.after_s is None else round(error.after_s * 1000)
-        return Failure("retryable", detail, retry_after_ms=after_ms)
-    return Failure(type(error).__name__, detail)
+    for cls, kind, retryable in FAILURES:
+        if isinstance(error, cls):
+            return Failure(kind, _detail(error), retryable, _retry_after_ms(error))
+    return Failure(type(error).__name__, _detail(error))
+
+
+def _detail(error: BaseException) -> str:
+    """Return what an exception says, or its name; it may not be fit to be written, or to ask."""
+    try:
+        said = str(error)[:DETAIL_CHARS_MAX]
+    except Exception as problem:
+        said = f"it cannot say why: {type(problem).__name__} in its __str__"
+    return said.encode("utf-8", "replace").decode() or type(error).__name__
+
+
+def _retry_after_ms(error: BaseException) -> int | None:
+    after_s = error.after_s if isinstance(error, Retryable) else None
+    return round(after_s * 1000) if after_s is not None and 0 <= after_s < math.inf else None
