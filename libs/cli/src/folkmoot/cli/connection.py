@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -11,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from folkmoot.bus import connect
-from folkmoot.bus.ports import Bus, BusError, UnknownTopic
+from folkmoot.bus.ports import Bus, BusError
 from folkmoot.cli.output import CommandError
 from folkmoot.core.messages import inbox
 from folkmoot.runtime.observer import observe
@@ -21,7 +20,7 @@ from folkmoot.sdk.errors import NoAnswer
 from folkmoot.sdk.queries import ask, partition_count
 
 DATA_DIR = Path(".folkmoot")
-EMBEDDED_FILE = DATA_DIR / "folkmoot.db"
+EMBEDDED_FILE = DATA_DIR / "demo.db"
 """Where `folkmoot demo` keeps its embedded log."""
 
 T = TypeVar("T")
@@ -118,33 +117,18 @@ def _observed(service: str) -> tuple[Callable[[int], Any], Answer]:
     """Return what it takes to answer for a service: its machine, and its answers."""
     if service == "election":
         from folkmoot.election import bootstrap as election
+        from folkmoot.election.handlers import answer as of_election
         from folkmoot.election.settings import ElectionServiceSettings
 
-        return lambda p: election.machine(ElectionServiceSettings(), p), election.answer
+        return lambda p: election.machine(ElectionServiceSettings(), p), of_election
     if service == "breaker-proxy":
         from folkmoot.breaker_proxy import bootstrap as breaker
+        from folkmoot.breaker_proxy.handlers import answer as of_breaker
         from folkmoot.breaker_proxy.settings import BreakerProxyServiceSettings
 
-        return lambda p: breaker.machine(BreakerProxyServiceSettings(), p), breaker.answer
+        return lambda p: breaker.machine(BreakerProxyServiceSettings(), p), of_breaker
     from folkmoot.saga_orchestrator import bootstrap as saga
+    from folkmoot.saga_orchestrator.handlers import answer as of_sagas
     from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 
-    return lambda p: saga.machine(SagaOrchestratorServiceSettings(), p), saga.answer
-
-
-async def topics(bus: Bus) -> Mapping[str, int]:
-    """Return the topics there are.
-
-    Raises:
-        UnknownTopic: Folkmoot has never run on this bus.
-    """
-    found = await bus.log.topics()
-    if inbox("saga-orchestrator") not in found:
-        raise UnknownTopic("Folkmoot has never been started on this bus: `folkmoot up` does it")
-    return found
-
-
-def environment(**settings: object) -> dict[str, str]:
-    """Return this process's environment with Folkmoot settings added."""
-    added = {f"FOLKMOOT_{name.upper()}": str(value) for name, value in settings.items()}
-    return {**os.environ, **added}
+    return lambda p: saga.machine(SagaOrchestratorServiceSettings(), p), of_sagas

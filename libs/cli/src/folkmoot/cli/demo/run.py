@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from rich.live import Live
 
 from folkmoot.bus.ports import Bus
 from folkmoot.cli.demo.options import DemoOptions
+from folkmoot.cli.demo.platforms import DATABASE, platform
 from folkmoot.cli.demo.screen import draw, short
 from folkmoot.cli.demo.view import HOOKS, View
 from folkmoot.cli.demo.watch import Watcher
 from folkmoot.cli.output import CommandError, console
-from folkmoot.dossier.agents import TEAM, Task
+from folkmoot.dossier.agents import TEAM
+from folkmoot.dossier.models import Task
 from folkmoot.sdk.client import Client
 from folkmoot.sdk.errors import SagaFailed
 from folkmoot.sdk.knowledge import read_all
@@ -24,6 +29,9 @@ from folkmoot.sdk.knowledge import read_all
 REFRESH_PER_SECOND = 12
 KNOWLEDGE_EVERY_S = 0.5
 HARM_POLL_S = 0.005
+NOTE = "demo.json"
+"""What was asked for, kept while a demo runs, so that `--resume` can go on with it."""
+
 TIMEOUT_S = 300.0
 """No demo takes so long; beyond it something is wrong, and saying so beats waiting."""
 
@@ -186,3 +194,56 @@ async def _beside(*works: Any) -> AsyncIterator[None]:
         yield
         for task in running:
             task.cancel()
+
+
+async def perform(options: DemoOptions) -> Outcome:
+    """Run the demo that was asked for, from start to end.
+
+    Raises:
+        CommandError: there is nothing to resume, or it did not end in time.
+        BusError: the bus cannot be used.
+        LocalError: the local brokers cannot be started.
+    """
+    note = options.data / NOTE
+    if options.resume:
+        options, key = _interrupted(options, note)
+    else:
+        key = os.urandom(8).hex()
+        _begin(options, note, key)
+    async with platform(options) as running:
+        outcome = await Demo(running, options, key).run()
+    note.unlink(missing_ok=True)
+    return outcome
+
+
+def _begin(options: DemoOptions, note: Path, key: str) -> None:
+    """Start from nothing, and note how to go on if this is interrupted."""
+    options.data.mkdir(parents=True, exist_ok=True)
+    if options.bus == "embedded":
+        for path in options.data.glob(f"{DATABASE}*"):
+            path.unlink()
+    asked: dict[str, object] = {
+        "key": key,
+        "out": str(options.out.absolute()),
+        "fail": options.fail,
+    }
+    asked |= {"flaky": options.flaky, "kill": options.kill, "bus": options.bus}
+    note.write_text(json.dumps(asked))
+
+
+def _interrupted(options: DemoOptions, note: Path) -> tuple[DemoOptions, str]:
+    try:
+        asked = json.loads(note.read_text())
+    except OSError:
+        raise CommandError(
+            f"there is no interrupted demo in {options.data}: start one with `folkmoot demo`"
+        ) from None
+    again = replace(
+        options,
+        out=Path(asked["out"]),
+        fail=asked["fail"],
+        flaky=asked["flaky"],
+        kill=None,
+        bus=asked["bus"],
+    )
+    return again, asked["key"]
