@@ -34,8 +34,10 @@ def environment(**settings: object) -> dict[str, str]:
     return {**os.environ, **added}
 
 
-def service_specs(options: UpOptions, partitions: int, first_port: int) -> list[ServiceSpec]:
-    """Return how to run one process of each service but the workers."""
+def service_specs(
+    options: UpOptions, partitions: int, first_port: int, more: Mapping[str, object]
+) -> list[ServiceSpec]:
+    """Return how to run one process of each service but the workers, with `more` settings."""
     return [
         ServiceSpec(
             name,
@@ -47,6 +49,7 @@ def service_specs(options: UpOptions, partitions: int, first_port: int) -> list[
                 http_port=first_port + number,
                 node=name,
                 index_dir=(options.data_dir / "index").absolute(),
+                **more,
             ),
         )
         for number, (name, module) in enumerate(MODULES.items())
@@ -68,6 +71,7 @@ def options_for(
     partitions: int = 2,
     workers: Sequence[str] = (),
     any_port: bool = False,
+    settings: Mapping[str, object] | None = None,
 ) -> UpOptions:
     """Return what `up` is to run. `workers` are MODULE:APP, one member each.
 
@@ -79,7 +83,7 @@ def options_for(
         kafka_port or (ports.free_port() if any_port else chosen.kafka_port),
         nats_port or (ports.free_port() if any_port else chosen.nats_port),
     )
-    specs = service_specs(bare, partitions, http_port)
+    specs = service_specs(bare, partitions, http_port, settings or {})
     for number, app in enumerate(workers, 1):
         specs.append(member_spec(f"member-{number}", app, bare.bus, http_port + 10 + number))
     return UpOptions(data_dir, bare.kafka_port, bare.nats_port, specs)

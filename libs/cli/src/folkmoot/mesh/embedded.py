@@ -43,6 +43,8 @@ class MeshOptions:
     partitions: int = 2
     ttl_ms: int = 900
     session_ttl_ms: int = 900
+    breaker_open_base_ms: int = 2_000
+    breaker_open_cap_ms: int = 30_000
     ready_timeout_s: float = 20.0
 
 
@@ -110,12 +112,19 @@ class Mesh:
                 self.bus, self._settings(SagaOrchestratorServiceSettings), self._clock
             ),
             "breaker-proxy": breaker_proxy(
-                self.bus, self._settings(BreakerProxyServiceSettings), self._clock
+                self.bus, self._settings(self._breaker_settings), self._clock
             ),
         }
         for name, start in starts.items():
             self.services[name] = await start
             self._tasks[name] = asyncio.create_task(self.services[name].run(), name=name)
+
+    def _breaker_settings(self, **fields: Any) -> BreakerProxyServiceSettings:
+        return BreakerProxyServiceSettings(
+            breaker_open_base_ms=self.options.breaker_open_base_ms,
+            breaker_open_cap_ms=self.options.breaker_open_cap_ms,
+            **fields,
+        )
 
     def _settings(self, cls: Callable[..., Any], node: str = "mesh") -> Any:
         return cls(

@@ -12,13 +12,17 @@ from folkmoot.bus import Bus, connect
 from folkmoot.cli.demo.options import DemoOptions
 from folkmoot.cli.platform import local_address, member_process, options_for
 from folkmoot.dossier.agents import agents
+from folkmoot.local.ports import free_port
 from folkmoot.local.processes import ServiceProcess
 from folkmoot.local.up import up
-from folkmoot.mesh import Mesh
+from folkmoot.mesh import Mesh, MeshOptions
 
 APP = "folkmoot.dossier.agents:agents"
 MEMBERS = ("member-1", "member-2", "member-3")
 DATABASE = "demo.db"
+
+QUICK_BREAKER = {"breaker_open_base_ms": 250, "breaker_open_cap_ms": 1_000}
+"""A demo's agents recover sooner than models and tools do, and somebody is watching."""
 
 
 class Embedded:
@@ -62,24 +66,19 @@ async def platform(options: DemoOptions) -> AsyncIterator[Embedded | Processes]:
     """Start what the demo needs that does not run yet, and stop it in the end."""
     if options.bus == "embedded":
         address = f"embedded:{options.data / DATABASE}"
-        async with Mesh.start(address, agents, MEMBERS) as mesh:
+        async with Mesh.start(address, agents, MEMBERS, MeshOptions(**QUICK_BREAKER)) as mesh:
             yield Embedded(mesh)
     elif options.bus == "local" and local_address() is None:
         with tempfile.TemporaryDirectory(prefix="folkmoot-local-") as folder:
-            chosen = options_for(Path(folder), http_port=_room_for_services(), any_port=True)
+            chosen = options_for(
+                Path(folder), http_port=free_port(), any_port=True, settings=QUICK_BREAKER
+            )
             async with await up(chosen), _on_brokers(chosen.bus, Path(folder)) as processes:
                 yield processes
     else:
         address = local_address() or "" if options.bus == "local" else options.bus
         async with _on_brokers(address, options.data) as processes:
             yield processes
-
-
-def _room_for_services() -> int:
-    """Return a port with free ones behind it, most likely: the range is nobody's by default."""
-    from folkmoot.local import ports
-
-    return ports.free_port()
 
 
 @contextlib.asynccontextmanager

@@ -104,8 +104,8 @@ class Demo:
                     ) from None
                 finally:
                     drawing.cancel()
+                await self._count(bus)
                 live.update(self._picture(), refresh=True)
-            await self._count(bus)
         return self._outcome
 
     def _task(self) -> Task:

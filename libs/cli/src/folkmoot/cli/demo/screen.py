@@ -15,6 +15,7 @@ ROWS_MAX = 18
 """Steps listed one by one; a longer plan is summed up, so that the picture fits a terminal."""
 
 NOTE_CHARS_MAX = 60
+HEADINGS = ("", "step", "agent", "state", "on", "attempt", "runs")
 
 SYMBOLS: Mapping[str, tuple[str, str]] = {
     "waiting": ("·", "dim"),
@@ -84,9 +85,11 @@ def _progress(view: View) -> RenderableType:
 
 def _steps(view: View) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("", "step", "agent", "state", "on", "attempt", "runs", ""):
-        table.add_column(heading, header_style="dim", no_wrap=True)
     steps = list(view.steps.values())
+    widest = max((len(step.id) for step in steps), default=4)
+    for heading, width in zip(HEADINGS, (1, widest, 10, 12, 8, 7, 4), strict=False):
+        table.add_column(heading, header_style="dim", no_wrap=True, min_width=width)
+    table.add_column("", no_wrap=True, overflow="ellipsis")
     shown = steps if len(steps) <= ROWS_MAX else _most_telling(steps)
     for step in shown:
         _add_row(table, step)
