@@ -126,11 +126,12 @@ async def _jars(options: UpOptions) -> Finding:
             return Finding("kafka", True, f"the Kafka in {settings.kafka_home}")
         into = jars.folder(settings)
         absent = await asyncio.to_thread(jars.missing, jars.locked(), into)
+        repository = jars.repository_url(settings)
     except LocalError as error:
         return Finding("kafka", False, str(error), "do as it says, then look again")
     if not absent:
         return Finding("kafka", True, f"Kafka {jars.KAFKA_VERSION}, checked, in {into}")
-    return await asyncio.to_thread(_can_download, absent, settings.maven_repository)
+    return await asyncio.to_thread(_can_download, absent, repository)
 
 
 def _can_download(absent: Sequence[jars.Jar], repository: str) -> Finding:

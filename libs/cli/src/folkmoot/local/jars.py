@@ -114,7 +114,7 @@ async def ensure(
 
 
 async def _download_all(
-    jars: Sequence[Jar], into: Path, repository: str, on_progress: Progress
+    jars: Sequence[Jar], into: Path, repository: str | None, on_progress: Progress
 ) -> None:
     await asyncio.to_thread(into.mkdir, parents=True, exist_ok=True)
     total, done = sum(jar.size for jar in jars), 0
@@ -143,7 +143,7 @@ async def _download_all(
 
 def _download(jar: Jar, into: Path, context: MavenContext) -> None:
     group, name, version = jar.coordinate.split(":")
-    repository = context.remote_repos["maven"]
+    [repository] = context.remote_repos.values()
     try:
         path = context.project(group, name).at_version(version).artifact().resolve()
     except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
@@ -161,14 +161,24 @@ def _download(jar: Jar, into: Path, context: MavenContext) -> None:
     path.replace(into / jar.file)
 
 
-def _maven(repository: str, cache: Path) -> MavenContext:
+def repository_url(settings: LocalSettings) -> str:
+    """Return where jars are downloaded from: what the user named, or what jgo takes for Central.
+
+    Raises:
+        MissingExtra: nothing was named, and jgo is not installed.
+    """
+    return settings.maven_repository or next(
+        iter(_maven(None, settings.cache).remote_repos.values())
+    )
+
+
+def _maven(repository: str | None, cache: Path) -> MavenContext:
     try:
         from jgo.maven import MavenContext
     except ModuleNotFoundError as error:
         raise MissingExtra("jgo") from error
-    return MavenContext(
-        repo_cache=cache, remote_repos={"maven": repository.rstrip("/")}, timeout=NO_ANSWER_S
-    )
+    named = {"maven": repository.rstrip("/")} if repository else None
+    return MavenContext(repo_cache=cache, remote_repos=named, timeout=NO_ANSWER_S)
 
 
 def _sha256(path: Path) -> str:
@@ -176,7 +186,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def resolve(repository: str) -> list[Jar]:
+def resolve(repository: str | None) -> list[Jar]:
     """Return all the jars that `ROOTS` need, as the repository serves them now."""
     with tempfile.TemporaryDirectory() as cache:
         context = _maven(repository, Path(cache))

@@ -12,8 +12,6 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
-
 
 def default_cache() -> Path:
     """Return the folder for downloads that the XDG Base Directory Specification gives."""
@@ -40,5 +38,5 @@ class LocalSettings(BaseSettings):
     cache: Path = Field(default_factory=default_cache)
     """Where downloaded jars are kept."""
 
-    maven_repository: str = MAVEN_CENTRAL
-    """Where jars are downloaded from: a mirror, if Maven Central cannot be reached."""
+    maven_repository: str | None = None
+    """The URL that jars are downloaded from, such as a mirror's; None is Maven Central."""
