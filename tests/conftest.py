@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +21,6 @@ from folkmoot.local.nats import NatsServer
 from folkmoot.local.processes import ManagedProcess
 from folkmoot.local.supervisor import Supervisor
 
-EVENTUALLY_S = 15.0
-LOOK_EVERY_S = 0.02
-
 BROKERS = {"kafka_server", "kafka_address", "nats_server", "nats_address"}
 
 
@@ -33,19 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if BROKERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
-    """Wait until a condition holds; fail if it does not in good time."""
-
-    async def wait(condition: Callable[[], bool], within_s: float = EVENTUALLY_S) -> None:
-        deadline = time.monotonic() + within_s
-        while not condition():
-            assert time.monotonic() < deadline, f"not so after {within_s:g} s"
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    return wait
 
 
 def run_aside(work: Coroutine[Any, Any, None]) -> None:

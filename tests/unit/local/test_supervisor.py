@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from folkmoot.local.events import Died, Event, LeftoversStopped, Ready, Starting
 from folkmoot.local.processes import ServiceProcess
 from folkmoot.local.supervisor import Supervisor
 from folkmoot.local.up import Running, down, status
+from folkmoot.testing.eventually import eventually
 
 Make = Callable[..., ServiceProcess]
-Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 
 UP = """
 import asyncio, sys
@@ -156,7 +156,7 @@ async def test_a_directory_has_one_supervisor(tmp_path: Path) -> None:
 
 
 async def test_a_killed_supervisor_leaves_nothing_behind(
-    child: Make, trace: Path, tmp_path: Path, eventually: Eventually
+    child: Make, trace: Path, tmp_path: Path
 ) -> None:
     first, second = child("first"), child("second")
     with another_supervisor(tmp_path, first, second) as process:
@@ -239,9 +239,7 @@ async def test_a_signal_ends_holding_in_good_order(
     assert process.exit_status == 0
 
 
-async def test_a_second_signal_does_not_wait(
-    child: Make, tmp_path: Path, eventually: Eventually
-) -> None:
+async def test_a_second_signal_does_not_wait(child: Make, tmp_path: Path) -> None:
     events: list[Event] = []
     supervisor = Supervisor(tmp_path, events.append)
     process = child("deaf", does="deaf")

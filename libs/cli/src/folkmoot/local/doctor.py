@@ -156,7 +156,7 @@ async def _data_dir(options: UpOptions) -> Finding:
     where = options.data_dir.absolute()
     there = next(each for each in (where, *where.parents) if each.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        return Finding("data", False, f"{there} cannot be written", "choose another --data-dir")
+        return Finding("data", False, f"{there} cannot be written", "choose another data directory")
     free = shutil.disk_usage(there).free
     what = f"{where}, {free / 1e9:.1f} GB free"
     if free < DISK_FREE_MIN_BYTES:

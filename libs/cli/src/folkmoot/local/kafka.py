@@ -2,7 +2,8 @@
 
 Its settings are those of a fast start and a quick recovery on a laptop. Durability against the
 machine's failure is not among them: like any Kafka it leaves flushing to the operating system,
-and there is no second replica here. Data survive any end of the process.
+and there is no second replica here. Data survive any end of the process. Limits, of messages for
+one, are Kafka's own, so that what is accepted here is accepted elsewhere.
 """
 
 from __future__ import annotations
@@ -36,9 +37,6 @@ JVM_OPTIONS = (
     f"-Dlog4j2.configurationFile={LOG4J}",
 )
 
-BATCH_BYTES_MAX = 2 * 1024 * 1024
-"""The largest batch of records: room for a record of 1 MiB and its neighbours."""
-
 DIALECT = "PLAINTEXT"
 SETTINGS: Mapping[str, str | int] = {
     "process.roles": "broker,controller",
@@ -48,7 +46,6 @@ SETTINGS: Mapping[str, str | int] = {
     "inter.broker.listener.name": DIALECT,
     # Topics are made on purpose: their partition counts and settings carry guarantees.
     "auto.create.topics.enable": "false",
-    "message.max.bytes": BATCH_BYTES_MAX,
     # One node has one replica of everything.
     "offsets.topic.replication.factor": 1,
     "transaction.state.log.replication.factor": 1,
@@ -169,7 +166,8 @@ class KafkaServer(ManagedProcess):
 
     def _format(self, tool: Sequence[str]) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        argv = [*tool, "format", "--cluster-id", cluster, "--config", PROPERTIES]
+        # Joined by `=`, because one id in 64 begins with a dash and would be taken for an option.
+        argv = [*tool, "format", f"--cluster-id={cluster}", "--config", PROPERTIES]
         with self._spawn(argv) as formatting:
             try:
                 formatting.wait(FORMAT_WITHIN_S)
