@@ -17,7 +17,6 @@ import itertools
 import logging
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from types import MappingProxyType
 
 from folkmoot.bus.ports import (
@@ -96,6 +95,7 @@ class InProcessSubscription:
         self.pattern, self.shared = pattern, shared
         self.dropped = 0
         self.failed = 0
+        self._busy = self._closed = False
         self._hub, self._receive = hub_, receive
         self._pending: asyncio.Queue[tuple[Gossiped, Answer | None]] = asyncio.Queue(
             PENDING_MESSAGES
@@ -112,21 +112,25 @@ class InProcessSubscription:
             self.dropped += 1
 
     async def _run(self) -> None:
-        while True:
+        while not self._closed:
             message, answer = await self._pending.get()
+            self._busy = True
             try:
                 await self._receive(message, answer)
             except Exception:
                 self.failed += 1
                 log.exception("A handler of %s failed on %s", self.pattern, message.subject)
+            self._busy = False
 
     async def close(self) -> None:
         """See the port."""
         self._hub.subscriptions.discard(self)
         self._hub.changed()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        self._closed = True
+        if not self._busy:
+            self._task.cancel()
+        if asyncio.current_task() is not self._task:
+            await asyncio.wait([self._task])
 
 
 class InProcessGossip:

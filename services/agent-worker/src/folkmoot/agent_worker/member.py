@@ -8,9 +8,10 @@ over gossip may be lost and are not needed.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
-from folkmoot.bus.ports import Bus
+from folkmoot.bus.ports import Bus, BusError
 from folkmoot.contracts.envelope import decode_message
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.messages import LEADERS, BeatSession, Join, Leader, Leave, inbox
@@ -22,6 +23,9 @@ from folkmoot.sdk.agent import Team
 ELECTION = inbox("election")
 READ_RECORDS_MAX = 1_000
 READ_TIMEOUT_MS = 200
+RETRY_S = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 class Membership:
@@ -45,6 +49,7 @@ class Membership:
         self._leaders: dict[str, Leader] = {}
         self._asked_at: dict[str, int] = {}
         self._heard = asyncio.Event()
+        self._leaving = False
 
     # -- what it heard ----------------------------------------------------------------------
 
@@ -71,7 +76,15 @@ class Membership:
     # -- what it does -----------------------------------------------------------------------
 
     async def listen(self) -> None:
-        """Follow the leaders of all teams, from the beginning of the topic."""
+        """Follow the leaders of all teams, whatever becomes of the bus meanwhile."""
+        while True:
+            try:
+                await self._listen()
+            except BusError as error:
+                logger.warning("who leads is not known now: %s", error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _listen(self) -> None:
         tail = await self._bus.log.tail(LEADERS, 0, 0)
         types = by_wire_name(Leader)
         try:
@@ -89,14 +102,26 @@ class Membership:
 
     async def keep_session(self) -> None:
         """Join, then beat three times a ttl, and join again when no longer listed."""
-        partitions = (await self._bus.log.topics())[ELECTION]
-        shards = sorted({partition_of(team, partitions) for team in self._teams})
-        while True:
-            for team in self._teams.values():
-                await self._join_if_needed(team, partitions)
-            for shard in shards:
-                await self._postbox.send(ELECTION, shard, BeatSession(self.member), self.member)
+        while not self._leaving:
+            try:
+                await self._beat()
+            except BusError as error:
+                logger.warning("a beat was not sent: %s", error)
             await asyncio.sleep(self._ttl_ms / 3000)
+
+    async def _beat(self) -> None:
+        partitions = await self._partitions()
+        for team in self._teams.values():
+            await self._join_if_needed(team, partitions)
+        for shard in self._shards(partitions):
+            await self._postbox.send(ELECTION, shard, BeatSession(self.member), self.member)
+
+    async def _partitions(self) -> int:
+        return (await self._bus.log.topics())[ELECTION]
+
+    def _shards(self, partitions: int) -> list[int]:
+        """Return the election's shards that this member's teams belong to."""
+        return sorted({partition_of(team, partitions) for team in self._teams})
 
     async def _join_if_needed(self, team: Team, partitions: int) -> None:
         now = self._clock.monotonic()
@@ -117,7 +142,9 @@ class Membership:
 
     async def leave(self) -> None:
         """Say farewell, so that nobody has to wait for the session to expire."""
-        partitions = (await self._bus.log.topics())[ELECTION]
-        for shard in sorted({partition_of(team, partitions) for team in self._teams}):
-            await self._postbox.send(ELECTION, shard, Leave(self.member), self.member)
-        await self._postbox.close()
+        self._leaving = True
+        try:
+            for shard in self._shards(await self._partitions()):
+                await self._postbox.send(ELECTION, shard, Leave(self.member), self.member)
+        except BusError as error:
+            logger.warning("left without a word: %s", error)
