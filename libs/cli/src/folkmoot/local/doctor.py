@@ -185,8 +185,7 @@ def _port_check(options: UpOptions, name: str, port: int) -> Check:
 
 def _running(data_dir: Path) -> set[tuple[str, int]]:
     run = state.read(data_dir)
-    processes = run.processes if run else ()
-    return {(each.name, each.port) for each in processes if each.identity.find() is not None}
+    return {(each.name, each.port) for each in run.living()} if run else set()
 
 
 async def _kafka_answers(options: UpOptions) -> Finding:

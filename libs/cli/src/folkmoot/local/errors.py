@@ -60,6 +60,22 @@ class StartFailed(LocalError):
         self.name, self.why, self.log, self.last_lines = name, why, log, last_lines
 
 
+class UnknownProcess(LocalError):
+    """No process of that name was started."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"no process is called {name!r}; there are: {', '.join(known) or 'none'}")
+        self.name, self.known = name, known
+
+
+class NotWritable(LocalError):
+    """A directory that has to be written to cannot be."""
+
+    def __init__(self, directory: Path, error: OSError, choose: str) -> None:
+        super().__init__(f"{directory} cannot be written to: {error.strerror}. Choose {choose}.")
+        self.directory = directory
+
+
 class AlreadyRunning(LocalError):
     """Somebody runs Folkmoot in this data directory."""
 

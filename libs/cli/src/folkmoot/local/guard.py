@@ -42,8 +42,8 @@ def main(data_dir: Path, supervisor_pid: int) -> None:
     """Wait for the end of the supervisor, and stop what it left."""
     sys.stdin.buffer.read()
     run = state.read(data_dir)
-    # A new run may have begun here meanwhile: it is none of this guard's business.
-    if run is not None and run.supervisor.pid == supervisor_pid:
+    # What was left running on purpose, or belongs to a newer run, is none of this guard's business.
+    if run and run.supervisor and run.supervisor.pid == supervisor_pid:
         asyncio.run(sweep(run.processes))
         if state.read(data_dir) == run:
             state.forget(data_dir)

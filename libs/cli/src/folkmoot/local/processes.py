@@ -98,14 +98,22 @@ class ManagedProcess(ABC):
         self._child = self._spawn(argv)
         try:
             on_spawn(self)
-            async with asyncio.timeout(within_ms / 1000):
-                await self._until_ready()
-        except TimeoutError:
-            await self.kill()
-            raise self._failed(f"it was not ready within {within_ms / 1000:g} s") from None
+            await self.wait_ready(within_ms)
         except BaseException:
             await self.kill()
             raise
+
+    async def wait_ready(self, within_ms: int = START_WITHIN_MS) -> None:
+        """Return when the process can do its work, which it may have stopped doing.
+
+        Raises:
+            StartFailed: it has ended, or was not ready in time.
+        """
+        try:
+            async with asyncio.timeout(within_ms / 1000):
+                await self._until_ready()
+        except TimeoutError:
+            raise self._failed(f"it was not ready within {within_ms / 1000:g} s") from None
 
     def _spawn(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         with logs.open_new(self.log) as log:

@@ -17,7 +17,7 @@ from typing import Self
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from folkmoot.local.errors import AlreadyRunning
+from folkmoot.local.errors import AlreadyRunning, NotWritable
 
 START_TOLERANCE_S = 2.0
 """Some systems derive the start of a process from a boot time that moves when the clock is set."""
@@ -60,12 +60,19 @@ class ProcessRecord(BaseModel):
 
 
 class State(BaseModel):
-    """One run: its supervisor, and its processes in the order in which they were started."""
+    """One run: its supervisor, and its processes in the order in which they were started.
+
+    Without a supervisor the run was left to itself on purpose.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    supervisor: Identity
+    supervisor: Identity | None
     processes: tuple[ProcessRecord, ...] = ()
+
+    def living(self) -> tuple[ProcessRecord, ...]:
+        """Return the processes that still live."""
+        return tuple(each for each in self.processes if each.identity.find() is not None)
 
     def write(self, data_dir: Path) -> None:
         """Replace what the directory's state was."""
@@ -98,9 +105,13 @@ def claimed(data_dir: Path) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: another living process holds it.
+        NotWritable: it cannot be made, or nothing can be written there.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    lock = os.open(data_dir / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data_dir / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise NotWritable(data_dir, error, "another data directory") from error
     try:
         _lock(lock, data_dir)
         yield

@@ -2,7 +2,8 @@
 
 Nothing is restarted: a local run is there to be looked at, and a process that dies is news.
 Invariants: one supervisor a data directory; whatever was started is stopped, also when starting
-fails half-way, is cancelled, or the supervisor is killed (the guard sees to that).
+fails half-way, is cancelled, or the supervisor is killed (the guard sees to that), unless it is
+left running by `leave`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 
 from folkmoot.local import logs, state
-from folkmoot.local.errors import LocalError
+from folkmoot.local.errors import AlreadyRunning, LocalError
 from folkmoot.local.events import (
     Died,
     LeftoversStopped,
@@ -52,14 +53,17 @@ class Supervisor:
         """Take the data directory, and stop what an earlier run left in it.
 
         Raises:
-            AlreadyRunning: another supervisor has it.
+            AlreadyRunning: another supervisor has it, or has left processes running in it.
         """
         self._held.enter_context(state.claimed(self.data_dir))
         earlier = state.read(self.data_dir)
+        if earlier and earlier.supervisor is None and earlier.living():
+            self._held.close()
+            raise AlreadyRunning(self.data_dir)
         if earlier and (names := await sweep(earlier.processes)):
             self._on_event(LeftoversStopped(names))
         self._state.write(self.data_dir)
-        self._held.callback(state.forget, self.data_dir)
+        self._held.callback(self._forget)
         self._held.callback(Guard(self.data_dir, os.getpid()).dismiss)
 
     async def start(self, *processes: ManagedProcess) -> None:
@@ -120,8 +124,21 @@ class Supervisor:
                 self._on_event(Stopping(process.name))
                 orderly = await process.stop(self._stop_within_ms)
                 self._on_event(Stopped(process.name, killed=not orderly))
+        self._let_go()
+
+    def leave(self) -> None:
+        """Let go of the directory and let everything run on, until `down` stops it."""
+        self._state = self._state.model_copy(update={"supervisor": None})
+        self._state.write(self.data_dir)
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._processes.clear()
         self._held.close()
+
+    def _forget(self) -> None:
+        if self._state.supervisor is not None:
+            state.forget(self.data_dir)
 
     def kill_all(self) -> None:
         """Kill everything now; a `stop` under way ends soon after."""

@@ -9,16 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
 from folkmoot.local import ports, state
+from folkmoot.local.errors import UnknownProcess
 from folkmoot.local.events import Died, Downloading, OnEvent, ignore
 from folkmoot.local.kafka import KafkaServer
 from folkmoot.local.nats import NatsServer
-from folkmoot.local.processes import ManagedProcess, ServiceProcess, ServiceSpec
+from folkmoot.local.processes import (
+    START_WITHIN_MS,
+    ManagedProcess,
+    ServiceProcess,
+    ServiceSpec,
+)
 from folkmoot.local.settings import LocalSettings
 from folkmoot.local.supervisor import Supervisor
 from folkmoot.local.sweeping import end, sweep
@@ -63,7 +69,7 @@ class UpOptions:
 
 
 class Running:
-    """What `up` started. As a context manager it is stopped at the end."""
+    """What `up` started. As a context manager it is stopped at the end, unless it was left."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -78,6 +84,34 @@ class Running:
     def logs(self) -> dict[str, Path]:
         """The log of each process, as `logs.follow` takes them."""
         return {process.name: process.log for process in self.processes}
+
+    @property
+    def address(self) -> str | None:
+        """The address of the bus, or None if Kafka and NATS do not both run."""
+        return _bus_of({each.name: each.address for each in self.processes if each.running})
+
+    async def wait_ready(self, within_ms: int = START_WITHIN_MS) -> None:
+        """Return when every process is ready, as each was when `up` returned.
+
+        Raises:
+            StartFailed: one has ended, or was not ready in time.
+        """
+        await asyncio.gather(*(each.wait_ready(within_ms) for each in self.processes))
+
+    async def kill(self, name: str) -> None:
+        """End one process at once, as a crash of it would.
+
+        Raises:
+            UnknownProcess: `up` started none of that name.
+        """
+        named = {each.name: each for each in self.processes}
+        if name not in named:
+            raise UnknownProcess(name, tuple(named))
+        await named[name].kill()
+
+    def leave(self) -> None:
+        """Let everything run on when this process ends, until `down` stops it."""
+        self._supervisor.leave()
 
     async def hold(self) -> Died | None:
         """Run until a signal asks for the end or a process dies, then stop everything.
@@ -172,8 +206,9 @@ async def down(data_dir: Path = DATA_DIR, on_event: OnEvent = ignore) -> tuple[s
     """
     if (run := state.read(data_dir)) is None:
         return ()
-    living = tuple(each.name for each in run.processes if each.identity.find() is not None)
-    await end(run.supervisor, SUPERVISOR_STOPS_WITHIN_MS)
+    living = tuple(each.name for each in run.living())
+    if run.supervisor is not None:
+        await end(run.supervisor, SUPERVISOR_STOPS_WITHIN_MS)
     await sweep(run.processes, on_event)
     if state.read(data_dir) == run:
         state.forget(data_dir)
@@ -224,8 +259,10 @@ async def _phase(record: state.ProcessRecord) -> Literal["ready", "not ready", "
 def bus_address(data_dir: Path = DATA_DIR) -> str | None:
     """Return the bus that runs in a data directory, or None if Kafka and NATS do not both run."""
     run = state.read(data_dir)
-    living = [each for each in run.processes if each.identity.find() is not None] if run else []
-    addresses = {each.name: each.address for each in living}
+    return _bus_of({each.name: each.address for each in run.living()}) if run else None
+
+
+def _bus_of(addresses: Mapping[str, str]) -> str | None:
     if "kafka" not in addresses or "nats" not in addresses:
         return None
     return _bus(addresses["kafka"], addresses["nats"])
