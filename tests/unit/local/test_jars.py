@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from folkmoot.local import jars
-from folkmoot.local.errors import JarMismatch, JarUnavailable, MissingExtra
+from folkmoot.local.errors import JarMismatch, JarUnavailable, MissingExtra, NotWritable
 from folkmoot.local.jars import Jar
 from folkmoot.local.ports import free_port
 from folkmoot.local.settings import LocalSettings
@@ -130,6 +130,12 @@ async def test_jgo_is_wanted_only_when_something_is_missing(
     await jars.ensure(settings, jars=[ONE])
     with pytest.raises(MissingExtra, match=re.escape("pip install 'folkmoot[local]'")):
         await jars.ensure(settings, jars=[ONE, TWO])
+
+
+async def test_a_cache_that_cannot_be_written_to_is_named(settings: LocalSettings) -> None:
+    settings.cache.joinpath(jars.folder(settings).name).touch()
+    with pytest.raises(NotWritable, match=r"another folder in FOLKMOOT_CACHE"):
+        await jars.ensure(settings, jars=[ONE])
 
 
 def test_the_lock_names_one_whole_kafka() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from folkmoot.local import state
-from folkmoot.local.errors import AlreadyRunning
+from folkmoot.local.errors import AlreadyRunning, NotWritable
 from folkmoot.local.state import Identity, ProcessRecord, State
 
 
@@ -55,3 +55,10 @@ def test_a_directory_has_one_holder_at_a_time(tmp_path: Path) -> None:
             second.__enter__()
     with state.claimed(tmp_path / "local"):
         pass
+
+
+def test_a_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    claim = state.claimed(tmp_path / "file" / "local")
+    with pytest.raises(NotWritable, match=r"file/local cannot be written to: .*\. Choose another"):
+        claim.__enter__()

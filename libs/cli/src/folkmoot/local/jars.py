@@ -23,7 +23,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from folkmoot.local.errors import JarMismatch, JarUnavailable, LocalError, MissingExtra
+from folkmoot.local.errors import (
+    JarMismatch,
+    JarUnavailable,
+    LocalError,
+    MissingExtra,
+    NotWritable,
+)
 from folkmoot.local.settings import LocalSettings
 
 if TYPE_CHECKING:
@@ -103,6 +109,7 @@ async def ensure(
     Raises:
         JarMismatch: a jar is not the locked one.
         JarUnavailable: a jar cannot be downloaded.
+        NotWritable: the cache cannot be written to.
         MissingExtra: something has to be downloaded and jgo is not installed.
     """
     jars = locked() if jars is None else jars
@@ -116,7 +123,10 @@ async def ensure(
 async def _download_all(
     jars: Sequence[Jar], into: Path, repository: str | None, on_progress: Progress
 ) -> None:
-    await asyncio.to_thread(into.mkdir, parents=True, exist_ok=True)
+    try:
+        await asyncio.to_thread(into.mkdir, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotWritable(into, error, "another folder in FOLKMOOT_CACHE") from error
     total, done = sum(jar.size for jar in jars), 0
     gate = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
 

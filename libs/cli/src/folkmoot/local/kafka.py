@@ -37,13 +37,16 @@ JVM_OPTIONS = (
     f"-Dlog4j2.configurationFile={LOG4J}",
 )
 
-DIALECT = "PLAINTEXT"
+OWN_JVM_OPTIONS = ("--sun-misc-unsafe-memory-access=allow",)
+"""For the Java of the extra: since 24 it warns of what Kafka does. Older ones refuse the option."""
+
+LISTENER = "PLAINTEXT"
 SETTINGS: Mapping[str, str | int] = {
     "process.roles": "broker,controller",
     "node.id": 1,
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": f"{DIALECT}:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "inter.broker.listener.name": DIALECT,
+    "listener.security.protocol.map": f"{LISTENER}:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": LISTENER,
     # Topics are made on purpose: their partition counts and settings carry guarantees.
     "auto.create.topics.enable": "false",
     # One node has one replica of everything.
@@ -67,15 +70,14 @@ SETTINGS: Mapping[str, str | int] = {
 }
 
 LOGGING = """\
-<Configuration status="WARN">
+<Configuration status="WARN" shutdownHook="disable">
   <Appenders>
     <Console name="out"><PatternLayout pattern="%d %-5p %c{1}: %m%n"/></Console>
   </Appenders>
   <Loggers>
-    <Root level="INFO"><AppenderRef ref="out"/></Root>
-    <!-- These print every setting of every client and topic. -->
-    <Logger name="org.apache.kafka.common.config" level="WARN"/>
-    <Logger name="kafka.server.KafkaConfig" level="WARN"/>
+    <Root level="WARN"><AppenderRef ref="out"/></Root>
+    <!-- It says when it has started; all else at this level is for Kafka's makers. -->
+    <Logger name="kafka.server.KafkaRaftServer" level="INFO"/>
   </Loggers>
 </Configuration>
 """
@@ -147,13 +149,14 @@ class KafkaServer(ManagedProcess):
         self._directory.mkdir(parents=True, exist_ok=True)
         (self._directory / PROPERTIES).write_text(self._properties())
         (self._directory / LOG4J).write_text(LOGGING)
-        run = [str(program), *JVM_OPTIONS, "-cp", path]
+        own = OWN_JVM_OPTIONS if self._settings.java is None else ()
+        run = [str(program), *own, *JVM_OPTIONS, "-cp", path]
         if not (self._directory / DATA / "meta.properties").exists():
             await asyncio.to_thread(self._format, [*run, "kafka.tools.StorageTool"])
         return [*run, "kafka.Kafka", PROPERTIES]
 
     def _properties(self) -> str:
-        here = f"{DIALECT}://{ports.LOOPBACK}:{self.port}"
+        here = f"{LISTENER}://{ports.LOOPBACK}:{self.port}"
         inside = f"{ports.LOOPBACK}:{ports.free_port()}"  # nobody else needs to know it
         settings = {
             **SETTINGS,
