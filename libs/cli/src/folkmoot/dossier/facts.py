@@ -2,25 +2,37 @@
 
 A fact is a list of four JSON values, because it goes into a shared set: subject (normalised name),
 predicate, value, source (`Name-1.0.dist-info/METADATA#License-Expression`). What cannot be read is
-a fact as well.
+a fact as well, and stops nothing.
+
+Only small files are read: RECORD already says how large everything else is.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.metadata import RawMetadata, parse_email
+from packaging.requirements import Requirement
 
-from folkmoot.dossier.corpus import distributions, folder
+from folkmoot.dossier.corpus import BROKEN, find, folder
+from folkmoot.dossier.text import shortened
 
-TEXT_CHARS_MAX = 160
-"""Of a summary or licence text: enough to know what it is."""
+REQUIREMENT_CHARS_MAX = 1_000
+"""Of a requirement, which is useless when cut; the longest seen in earnest has about 300."""
 
-NATIVE = (".so", ".pyd", ".dylib")
-LICENCE_FILES = ("license", "licence", "copying", "notice")
+UNREADABLE = "could not be read"
+"""The predicate of what is broken."""
+
+SIZE_DIGITS_MAX = 15
+"""Of a file's size in bytes, so that all of them together stay exact in any reader's JSON."""
+
+NATIVE = (".so", ".pyd", ".dylib", ".dll")
+LICENCE_FILES = ("license", "licence", "copying", "unlicense")
 
 
 class Fact(NamedTuple):
@@ -33,26 +45,23 @@ class Fact(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What was read of one distribution, and how much reading it was."""
+    """What was read of one distribution: how many files, and of what size together."""
 
     facts: list[Fact]
     files: int
     bytes: int
 
 
+Note = Callable[[str, Any, str], None]
+"""Notes a predicate, a value and a source within the metadata folder."""
+
+
 def read(name: str, path: Sequence[str] | None = None) -> Reading:
     """Read one distribution. What is broken in it becomes a fact and stops nothing."""
-    distribution = distributions(path).get(name) if path else _installed(name)
+    distribution = find(name, path)
     if distribution is None:
-        return Reading([Fact(name, "unreadable", "it is not installed", f"{name}#")], 0, 0)
+        return Reading([Fact(name, UNREADABLE, "it is not installed", f"{name}#")], 0, 0)
     return read_distribution(name, distribution)
-
-
-def _installed(name: str) -> metadata.Distribution | None:
-    try:
-        return metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def read_distribution(name: str, distribution: metadata.Distribution) -> Reading:
@@ -61,83 +70,152 @@ def read_distribution(name: str, distribution: metadata.Distribution) -> Reading
     facts: list[Fact] = []
 
     def note(predicate: str, value: Any, source: str) -> None:
-        facts.append(Fact(name, predicate, value, f"{place}/{source}"))
+        within = source if source.startswith("#") else f"/{source}"
+        facts.append(Fact(name, predicate, value, f"{place}{within}"))
 
-    for part in (_version, _summary, _licence, _requirements):
-        try:
-            part(distribution, note)
-        except (KeyError, OSError, UnicodeDecodeError, TypeError, ValueError) as error:
-            note("unreadable", f"{part.__name__.strip('_')}: {error}", "METADATA")
-    files, size = _record(distribution, note)
-    return Reading(facts, files, size)
-
-
-Note = Callable[[str, Any, str], None]
-
-
-def _version(distribution: metadata.Distribution, note: Note) -> None:
-    note("version", distribution.version, "METADATA#Version")
+    texts = [
+        _headers(distribution, note),
+        _record(distribution, note),
+        _origin(distribution, note),
+    ]
+    read_texts = [text for text in texts if text is not None]
+    size = sum(len(text.encode("utf-8", "replace")) for text in read_texts)
+    return Reading(facts, len(read_texts), size)
 
 
-def _summary(distribution: metadata.Distribution, note: Note) -> None:
-    summary = _field(distribution, "Summary")
-    if summary and summary != "UNKNOWN":
-        note("summary", _shortened(summary), "METADATA#Summary")
+def _text(distribution: metadata.Distribution, file: str, note: Note) -> str | None:
+    try:
+        return distribution.read_text(file) or None
+    except BROKEN as error:
+        note(UNREADABLE, shortened(f"{file}: {error}"), file)
+        return None
 
 
-def _licence(distribution: metadata.Distribution, note: Note) -> None:
+def _headers(distribution: metadata.Distribution, note: Note) -> str | None:
+    """Note what METADATA says, or PKG-INFO where an old tool has installed it."""
+    complaints: list[tuple[str, Any, str]] = []
+    for file in ("METADATA", "PKG-INFO", ""):
+        text = _text(distribution, file, lambda *complaint: complaints.append(complaint))
+        if text is not None:
+            raw, unparsed = parse_email(text)
+            for part in (_version, _summary, _licence):
+                part(raw, file, note)
+            _requirements(_required(distribution, raw), file, note)
+            for field in sorted(unparsed):
+                note(UNREADABLE, f"the field {shortened(field)}", f"{file}#{shortened(field)}")
+            return text
+    for complaint in complaints or [(UNREADABLE, "there is no METADATA", "METADATA")]:
+        note(*complaint)
+    return None
+
+
+def _version(raw: RawMetadata, file: str, note: Note) -> None:
+    if version := raw.get("version"):
+        note("version", shortened(version), f"{file}#Version")
+    else:
+        note(UNREADABLE, "its version: there is none", f"{file}#Version")
+
+
+def _summary(raw: RawMetadata, file: str, note: Note) -> None:
+    summary = raw.get("summary", "")
+    if _said(summary):
+        note("summary", shortened(summary), f"{file}#Summary")
+
+
+def _licence(raw: RawMetadata, file: str, note: Note) -> None:
     """Note every way in which the licence is declared; which one counts is concluded later."""
-    if expression := _field(distribution, "License-Expression"):
-        note("licence-expression", _shortened(expression), "METADATA#License-Expression")
-    for classifier in distribution.metadata.get_all("Classifier") or ():
+    expression = raw.get("license_expression", "")
+    if _said(expression):
+        note("licence-expression", shortened(expression), f"{file}#License-Expression")
+    for classifier in raw.get("classifiers", ()):
         if classifier.startswith("License ::"):
-            note("licence-classifier", classifier, "METADATA#Classifier")
-    text = _field(distribution, "License")
-    if text and text.strip() and text.strip() != "UNKNOWN":
-        note("licence-text", _shortened(text.strip().splitlines()[0]), "METADATA#License")
+            note("licence-classifier", shortened(classifier), f"{file}#Classifier")
+    text = raw.get("license", "")
+    if _said(text):
+        note("licence-text", shortened(text.strip().splitlines()[0]), f"{file}#License")
 
 
-def _field(distribution: metadata.Distribution, name: str) -> str | None:
-    values = distribution.metadata.get_all(name)
-    return str(values[0]) if values else None
+def _said(text: str) -> bool:
+    """Whether a field says anything; old tools wrote UNKNOWN for nothing."""
+    return text.strip() not in ("", "UNKNOWN")
 
 
-def _requirements(distribution: metadata.Distribution, note: Note) -> None:
-    for text in distribution.requires or ():
+def _required(distribution: metadata.Distribution, raw: RawMetadata) -> Iterable[str]:
+    """Return the requirements, which an egg keeps in a file of their own."""
+    listed = raw.get("requires_dist")
+    if listed is None and folder(distribution).endswith(".egg-info"):
         try:
-            Requirement(text)
-        except InvalidRequirement as error:
-            note("unreadable", f"requirement {text!r}: {error}", "METADATA#Requires-Dist")
+            listed = distribution.requires
+        except BROKEN:
+            listed = None
+    return listed or ()
+
+
+def _requirements(texts: Iterable[str], file: str, note: Note) -> None:
+    for text in texts:
+        if len(text) > REQUIREMENT_CHARS_MAX:
+            note(UNREADABLE, shortened(f"a requirement as long as {text}"), f"{file}#Requires-Dist")
+            continue
+        try:
+            _usable(text)
+        except (ValueError, KeyError) as error:
+            why = shortened(f"the requirement {text!r}: {error}")
+            note(UNREADABLE, why, f"{file}#Requires-Dist")
         else:
-            note("requires", text, "METADATA#Requires-Dist")
+            note("requires", text, f"{file}#Requires-Dist")
 
 
-def _record(distribution: metadata.Distribution, note: Note) -> tuple[int, int]:
-    """Note the size and the native files, as RECORD lists them; return what was listed."""
-    text = distribution.read_text("RECORD")
+def _usable(text: str) -> None:
+    """Raise unless a requirement can be parsed and its marker evaluated."""
+    requirement = Requirement(text)
+    if requirement.marker is not None:
+        requirement.marker.evaluate({"extra": ""})
+
+
+def _record(distribution: metadata.Distribution, note: Note) -> str | None:
+    """Note the size, the native files and a licence file, as RECORD lists them."""
+    text = _text(distribution, "RECORD", note)
     if text is None:
-        note("unreadable", "there is no RECORD, so its size is not known", "RECORD")
-        return 0, 0
-    files = size = native = 0
-    licences = []
-    for path, bytes_ in _rows(text):
-        files, size = files + 1, size + bytes_
-        native += path.endswith(NATIVE)
-        if ".dist-info/" in path and path.rsplit("/", 1)[-1].lower().startswith(LICENCE_FILES):
-            licences.append(path)
-    note("bytes", size, "RECORD")
-    note("native", native, "RECORD")
-    if licences:
-        note("licence-file", licences[0], "RECORD")
-    return files, size
+        note(UNREADABLE, "its size: there is no RECORD to be read", "RECORD")
+        return None
+    try:
+        rows = list(_rows(text))
+    except csv.Error as error:
+        note(UNREADABLE, shortened(f"RECORD: {error}"), "RECORD")
+        return text
+    note("bytes", sum(size for _, size in rows), "RECORD")
+    note("native", sum(path.lower().endswith(NATIVE) for path, _ in rows), "RECORD")
+    for licence in [path for path, _ in rows if _is_licence(path)][:1]:
+        note("licence-file", shortened(licence), "RECORD")
+    return text
 
 
 def _rows(text: str) -> Iterator[tuple[str, int]]:
-    for row in csv.reader(text.splitlines()):
+    for row in csv.reader(io.StringIO(text, newline="")):
         if row:
-            yield row[0], int(row[2]) if len(row) > 2 and row[2].isdigit() else 0
+            yield row[0], _size(row[2]) if len(row) > 2 else 0
 
 
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= TEXT_CHARS_MAX else f"{line[: TEXT_CHARS_MAX - 1]}…"
+def _size(text: str) -> int:
+    """Return a size as RECORD gives it; nothing installed has over `SIZE_DIGITS_MAX` digits."""
+    return int(text) if text.isdecimal() and len(text) <= SIZE_DIGITS_MAX else 0
+
+
+def _is_licence(path: str) -> bool:
+    return ".dist-info/" in path and path.rsplit("/", 1)[-1].lower().startswith(LICENCE_FILES)
+
+
+def _origin(distribution: metadata.Distribution, note: Note) -> str | None:
+    """Note an editable install (PEP 610), whose RECORD does not list the code."""
+    text = _text(distribution, "direct_url.json", note)
+    if text is None:
+        return None
+    try:
+        origin = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        note(UNREADABLE, shortened(f"direct_url.json: {error}"), "direct_url.json")
+        return text
+    folder_info = origin.get("dir_info") if isinstance(origin, dict) else None
+    if isinstance(folder_info, dict) and folder_info.get("editable") is True:
+        note("editable", True, "direct_url.json#dir_info")
+    return text

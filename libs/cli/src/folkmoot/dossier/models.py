@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from folkmoot.dossier.licences import STRICTNESS, Basis, Family
+
 
 class Model(BaseModel):
     """A frozen model that refuses what it does not know."""
@@ -41,7 +43,7 @@ class ShardRead(Model):
 
 
 class Problem(Model):
-    """A requirement that is not met."""
+    """A requirement that is not met, or what could not be read."""
 
     package: str
     requirement: str
@@ -50,16 +52,25 @@ class Problem(Model):
 
 
 class Package(Model):
-    """What was concluded about one distribution."""
+    """What was concluded about one distribution.
+
+    `bytes` is None where no size could be read. `users` and `needs` are direct; `reach`,
+    `dependants` and `closure_bytes` count what is reached through others as well. `optional_for`
+    names the extras, such as `package[extra]`, that would need it and that nothing asks for.
+    """
 
     name: str
     version: str
     summary: str
     licence: str
-    family: str
-    bytes: int
+    family: Family
+    basis: Basis
+    bytes: int | None
     native: int
+    editable: bool
     needs: list[str]
+    users: list[str]
+    optional_for: list[str]
     reach: int
     dependants: int
     closure_bytes: int
@@ -81,12 +92,28 @@ class Analysis(Model):
 
     @property
     def bytes(self) -> int:
-        """The size of everything installed."""
-        return sum(package.bytes for package in self.packages)
+        """The size of everything installed, as far as it is known."""
+        return sum(package.bytes or 0 for package in self.packages)
+
+    @property
+    def unmet(self) -> list[Problem]:
+        """The requirements that are not met."""
+        return [*self.conflicts, *self.missing]
+
+    @property
+    def to_review(self) -> list[Package]:
+        """The packages whose licence a person should look at, the strictest first."""
+        review = [package for package in self.packages if package.family != "permissive"]
+        return sorted(review, key=lambda package: (-STRICTNESS.index(package.family), package.name))
+
+    @property
+    def native(self) -> list[Package]:
+        """The packages with native code."""
+        return [package for package in self.packages if package.native]
 
 
 class Citation(Model):
-    """What a numbered claim rests on."""
+    """What a numbered claim rests on: that the source says this of the subject."""
 
     number: int
     subject: str

@@ -1,0 +1,106 @@
+"""Who needs whom here: requirements whose markers hold, with the extras that somebody asks for.
+
+An extra counts if a requirement that counts asks for it: `a` needs `b[fast]`, so what `b` needs for
+`fast` counts, and so on. What only an unasked extra needs is optional. Markers are evaluated for
+the running interpreter, which is the one whose packages the facts are about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from packaging.requirements import Requirement
+
+from folkmoot.dossier.corpus import normalise
+from folkmoot.dossier.facts import Fact
+
+EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
+NO_EXTRA = ""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A requirement, and the fact that states it."""
+
+    requirement: Requirement
+    fact: Fact
+
+    @property
+    def name(self) -> str:
+        """The normalised name of what is needed."""
+        return normalise(self.requirement.name)
+
+    @property
+    def extras_asked(self) -> set[str]:
+        """The extras of it that are asked for."""
+        return {normalise(extra) for extra in self.requirement.extras}
+
+    @property
+    def extras_named(self) -> list[str]:
+        """The extras of the requiring package that its marker speaks of."""
+        return sorted({normalise(extra) for extra in EXTRA.findall(str(self.requirement.marker))})
+
+    def applies(self, extra: str) -> bool:
+        """Whether it applies here when `extra` was asked for."""
+        marker = self.requirement.marker
+        return marker is None or marker.evaluate({"extra": extra})
+
+
+@dataclass
+class Requirements:
+    """The requirements of every package that count, and the extras that would need more."""
+
+    needs: dict[str, list[Need]] = field(default_factory=dict)
+    optional: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """By what is needed: the unasked extras, such as `package[extra]`, that need it."""
+
+
+def resolve(facts: Mapping[str, Sequence[Fact]]) -> Requirements:
+    """Return the requirements that count, from each package's facts of them."""
+    stated = {name: [Need(Requirement(f.value), f) for f in facts[name]] for name in facts}
+    asked = _extras_asked(stated)
+    found = Requirements()
+    for name, needs in stated.items():
+        found.needs[name] = [need for need in needs if _counts(need, asked[name])]
+        for need in needs:
+            for extra in need.extras_named:
+                if not _counts(need, asked[name]) and need.applies(extra) and need.name != name:
+                    found.optional[need.name].add(f"{name}[{extra}]")
+    return found
+
+
+def _extras_asked(stated: Mapping[str, Sequence[Need]]) -> Mapping[str, set[str]]:
+    """Return the extras of each package that count, found by following requirements."""
+    asked: dict[str, set[str]] = defaultdict(lambda: {NO_EXTRA})
+    waiting = list(stated)
+    while waiting:
+        name = waiting.pop()
+        for need in stated[name]:
+            new = need.extras_asked - asked[need.name]
+            if new and need.name in stated and _counts(need, asked[name]):
+                asked[need.name] |= new
+                waiting.append(need.name)
+    return asked
+
+
+def _counts(need: Need, extras: Iterable[str]) -> bool:
+    return any(need.applies(extra) for extra in extras)
+
+
+def closures(needs: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+    """Return what each package reaches, itself left out."""
+    return {name: _closure(name, needs) for name in needs}
+
+
+def _closure(name: str, needs: Mapping[str, Iterable[str]]) -> set[str]:
+    reached = {name}
+    waiting = list(needs[name])
+    while waiting:
+        need = waiting.pop()
+        if need not in reached:
+            reached.add(need)
+            waiting.extend(needs[need])
+    return reached - {name}
