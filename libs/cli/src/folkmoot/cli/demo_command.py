@@ -30,6 +30,9 @@ def demo(
         str | None,
         typer.Option(metavar="leader|worker", help="Crash that member while steps run."),
     ] = None,
+    late: Annotated[
+        bool, typer.Option("--late", help="Crash it near the end of a step, not at its start.")
+    ] = False,
     fail: Annotated[
         str | None,
         typer.Option(metavar="write|verify", help="Let that step fail, and see all undone."),
@@ -64,8 +67,8 @@ def demo(
     from folkmoot.cli.demo.run import perform
 
     options = DemoOptions(
-        out, _one_of("--kill", kill, KILLS), _one_of("--fail", fail, FAILS), flaky, resume, data,
-        bus, json_file,
+        out, _one_of("--kill", kill, KILLS), late, _one_of("--fail", fail, FAILS), flaky, resume,
+        data, bus, json_file,
     )  # fmt: skip
     try:
         outcome = asyncio.run(perform(options))

@@ -25,6 +25,7 @@ class DemoOptions:
 
     out: Path
     kill: Kill | None = None
+    late: bool = False
     fail: Fail | None = None
     flaky: bool = False
     resume: bool = False

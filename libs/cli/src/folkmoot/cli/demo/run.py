@@ -29,6 +29,9 @@ from folkmoot.sdk.knowledge import read_all
 REFRESH_PER_SECOND = 12
 KNOWLEDGE_EVERY_S = 0.5
 HARM_POLL_S = 0.005
+CALLS_LEFT = 2
+"""Calls that a step has still to make when its member is killed late."""
+
 NOTE = "demo.json"
 """What was asked for, kept while a demo runs, so that `--resume` can go on with it."""
 
@@ -165,7 +168,9 @@ class Demo:
         running = [
             step
             for step in self._view.steps.values()
-            if step.state == "running" and step.kind not in HOOKS
+            if step.state == "running"
+            and step.kind not in HOOKS
+            and (step.journaled >= step.calls - CALLS_LEFT or not self._options.late)
         ]
         leader = self._view.leader
         if not running or leader is None:

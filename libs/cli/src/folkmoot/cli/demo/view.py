@@ -18,7 +18,10 @@ HOOKS = ("plan", "aggregate")
 
 @dataclass
 class StepView:
-    """One step: where it is, how often it was attempted, how often its handler ran."""
+    """One step: where it is, how often it was attempted, how often its handler ran.
+
+    Of the `calls` that it makes, as far as they are known, `journaled` have a result.
+    """
 
     id: str
     agent: str = ""
@@ -28,6 +31,8 @@ class StepView:
     runs: int = 0
     member: str = ""
     needs: tuple[str, ...] = ()
+    calls: int = 0
+    journaled: int = 0
     started_at: int | None = None
     ended_at: int | None = None
     note: str = ""
@@ -139,6 +144,7 @@ def _planned(view: View, data: Event, _offset: int, _at: int) -> None:
     for planned in data["steps"]:
         step = view.step(planned["id"])
         step.agent, step.needs = planned["agent"], tuple(planned["needs"])
+        step.calls = len((planned["input"] or {}).get("names", ()))
 
 
 def _scheduled(view: View, data: Event, _offset: int, at: int) -> None:
@@ -212,6 +218,10 @@ def _started(view: View, data: Event, _offset: int, _at: int) -> None:
         step.state = "running"
 
 
+def _journaled(view: View, data: Event, _offset: int, _at: int) -> None:
+    view.step(data["step_id"]).journaled += 1
+
+
 # -- the others ------------------------------------------------------------------------------
 
 
@@ -246,6 +256,7 @@ _HANDLERS: Mapping[str, Callable[[View, Event, int, int], None]] = {
     "saga-failed": _ended("failed"),
     "task-refused": _ended("refused"),
     "call-started": _started,
+    "call-journaled": _journaled,
     "leader-elected": _elected,
     "breaker-opened": _breaker("open"),
     "breaker-half-opened": _breaker("half-open"),
