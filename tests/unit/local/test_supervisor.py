@@ -17,7 +17,7 @@ from folkmoot.local.errors import AlreadyRunning, StartFailed
 from folkmoot.local.events import Died, Event, LeftoversStopped, Ready, Starting, Stopped, Stopping
 from folkmoot.local.processes import ServiceProcess
 from folkmoot.local.supervisor import Supervisor
-from folkmoot.local.up import Running, down, status
+from folkmoot.local.up import STOP_SIGNALS, Running, down, status
 from folkmoot.testing.eventually import eventually
 
 Make = Callable[..., ServiceProcess]
@@ -44,6 +44,15 @@ async def main(data_dir, *children):
 
 asyncio.run(main(*sys.argv[1:]))
 """
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Heed the signals, some of which a shell has its background jobs ignore."""
+    before = {each: signal.signal(each, signal.SIG_DFL) for each in STOP_SIGNALS}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 @contextmanager
@@ -224,6 +233,7 @@ async def test_holding_ends_with_the_process_that_died(child: Make, tmp_path: Pa
     assert not lives.running
 
 
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_holding_in_good_order(
     child: Make, tmp_path: Path, number: signal.Signals
@@ -239,6 +249,22 @@ async def test_a_signal_ends_holding_in_good_order(
     assert process.exit_status == 0
 
 
+@pytest.mark.usefixtures("heeded")
+async def test_a_signal_that_was_ignored_stays_ignored(child: Make, tmp_path: Path) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    supervisor = Supervisor(tmp_path)
+    process = child()
+    await supervisor.open()
+    await supervisor.start(process)
+    holding = asyncio.create_task(Running(supervisor).hold())
+    await asyncio.sleep(0)
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_DFL
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    os.kill(os.getpid(), signal.SIGINT)
+    assert await holding is None
+
+
+@pytest.mark.usefixtures("heeded")
 async def test_a_second_signal_does_not_wait(child: Make, tmp_path: Path) -> None:
     events: list[Event] = []
     supervisor = Supervisor(tmp_path, events.append)
