@@ -1,0 +1,236 @@
+"""A log in memory that fails as it is told to: for each member its own view of one storage.
+
+It keeps what `folkmoot.bus.ports` promises, and makes happen what they allow: appends that are
+acknowledged late or never and land at once, later or not at all; outages; slow partitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from folkmoot.bus.ports import (
+    AppendUncertain,
+    BusUnavailable,
+    Record,
+    Stored,
+    Topic,
+    UnknownTopic,
+)
+
+FaultKind = Literal["lost", "landed", "late", "held", "unanswered"]
+
+
+class Storage:
+    """The partitions, as all members see them."""
+
+    def __init__(self, topics: Mapping[str, int]) -> None:
+        self.partitions: dict[tuple[str, int], list[Stored]] = {
+            (topic, partition): [] for topic, count in topics.items() for partition in range(count)
+        }
+        self.changed = asyncio.Event()
+
+    def land(self, topic: str, partition: int, records: Sequence[Record]) -> int:
+        """Append, and return the first offset."""
+        stored = self.partitions[topic, partition]
+        first = len(stored)
+        stored += [Stored(first + n, 0, r.value, r.key, r.headers) for n, r in enumerate(records)]
+        self.changed.set()
+        self.changed = asyncio.Event()
+        return first
+
+
+@dataclass
+class Fault:
+    """What becomes of the next append to `topic`, once.
+
+    `lost`, `landed` and `late` end as uncertain, and `late` lands when the `gate` opens; `held`
+    waits for the gate before it lands, `unanswered` after it has landed. `hit` says that the append
+    has come.
+    """
+
+    topic: str
+    kind: FaultKind
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    hit: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class FaultyLog:
+    """One member's view of the log: the `Log` port, and what goes wrong with it.
+
+    Attributes:
+        down: everything raises `BusUnavailable`.
+        commits_fail: only `commit` does.
+        stall_s: how much later than asked an empty read returns.
+        slow_s: how long an append to a topic takes, by topic.
+        open: appenders and tails that were not closed.
+        hit: the faults that have happened.
+    """
+
+    LATENCY_S = 0.001
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.down = False
+        self.commits_fail = False
+        self.stall_s = 0.0
+        self.slow_s: dict[str, float] = {}
+        self.open = 0
+        self.hit: list[Fault] = []
+        self._faults: list[Fault] = []
+        self._landing: set[asyncio.Task[None]] = set()
+
+    def fail(self, topic: str, kind: FaultKind) -> Fault:
+        """Let the next append to `topic` fail that has no fault yet."""
+        fault = Fault(topic, kind)
+        self._faults.append(fault)
+        return fault
+
+    def partition(self, topic: str, partition: int) -> list[Stored]:
+        """Return what is stored.
+
+        Raises:
+            BusUnavailable: the log is down.
+            UnknownTopic: there is no such partition.
+        """
+        self._check()
+        found = self.storage.partitions.get((topic, partition))
+        if found is None:
+            raise UnknownTopic(f"there is no partition {partition} of topic {topic!r}")
+        return found
+
+    def _check(self) -> None:
+        if self.down:
+            raise BusUnavailable("the log is out of reach")
+
+    # -- the port -------------------------------------------------------------------------------
+
+    async def create_topics(self, topics: Sequence[Topic]) -> None:
+        """See the port."""
+        for topic in topics:
+            for partition in range(topic.partitions):
+                self.storage.partitions.setdefault((topic.name, partition), [])
+
+    async def topics(self) -> Mapping[str, int]:
+        """See the port."""
+        self._check()
+        counts: dict[str, int] = {}
+        for topic, _ in self.storage.partitions:
+            counts[topic] = counts.get(topic, 0) + 1
+        return counts
+
+    async def appender(self) -> FaultyAppender:
+        """See the port."""
+        self._check()
+        self.open += 1
+        return FaultyAppender(self)
+
+    async def tail(self, topic: str, partition: int, offset: int) -> FaultyTail:
+        """See the port."""
+        self.partition(topic, partition)
+        self.open += 1
+        return FaultyTail(self, topic, partition, offset)
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        """See the port."""
+        return len(self.partition(topic, partition))
+
+    async def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+        """See the port."""
+        if self.down or self.commits_fail:
+            raise BusUnavailable("there is no coordinator")
+
+    async def close(self) -> None:
+        """See the port."""
+
+    # -- appending ------------------------------------------------------------------------------
+
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> int:
+        """Append, or do what the next fault says."""
+        self.partition(topic, partition)
+        fault = next((fault for fault in self._faults if fault.topic == topic), None)
+        if fault is not None:
+            return await self._fail(fault, partition, records)
+        first = self.storage.land(topic, partition, records)
+        await asyncio.sleep(self.slow_s.get(topic, self.LATENCY_S))
+        return first
+
+    async def _fail(self, fault: Fault, partition: int, records: Sequence[Record]) -> int:
+        self._faults.remove(fault)
+        self.hit.append(fault)
+        fault.hit.set()
+        if fault.kind == "held":
+            await fault.gate.wait()
+        if fault.kind == "late":
+            landing = asyncio.create_task(self._land_late(fault, partition, records))
+            self._landing.add(landing)
+        first = -1
+        if fault.kind not in ("lost", "late"):
+            first = self.storage.land(fault.topic, partition, records)
+        if fault.kind == "unanswered":
+            await fault.gate.wait()
+        if fault.kind not in ("held", "unanswered"):
+            raise AppendUncertain("the append was not acknowledged")
+        return first
+
+    async def _land_late(self, fault: Fault, partition: int, records: Sequence[Record]) -> None:
+        await fault.gate.wait()
+        self.storage.land(fault.topic, partition, records)
+
+
+class FaultyAppender:
+    """The `Appender` port."""
+
+    def __init__(self, log: FaultyLog) -> None:
+        self._log, self._closed = log, False
+
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> int:
+        """See the port."""
+        if self._closed:
+            raise AppendUncertain("the appender is closed")
+        return await self._log.append(topic, partition, records)
+
+    async def close(self) -> None:
+        """See the port."""
+        self._log.open -= not self._closed
+        self._closed = True
+
+
+class FaultyTail:
+    """The `Tail` port."""
+
+    def __init__(self, log: FaultyLog, topic: str, partition: int, offset: int) -> None:
+        self._log, self._topic, self._partition = log, topic, partition
+        self._position, self._closed = offset, False
+
+    @property
+    def position(self) -> int:
+        """See the port."""
+        return self._position
+
+    async def read(self, max_records: int, timeout_ms: int) -> Sequence[Stored]:
+        """See the port."""
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                while not (records := self._available(max_records)):
+                    await self._log.storage.changed.wait()
+        except TimeoutError:
+            await asyncio.sleep(self._log.stall_s)
+            return []
+        self._position = records[-1].offset + 1
+        return records
+
+    def _available(self, max_records: int) -> list[Stored]:
+        stored = self._log.partition(self._topic, self._partition)
+        return stored[self._position : self._position + max_records]
+
+    def seek(self, offset: int) -> None:
+        """See the port."""
+        self._position = offset
+
+    async def close(self) -> None:
+        """See the port."""
+        self._log.open -= not self._closed
+        self._closed = True
