@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from folkmoot.bus.ports import Appender, Log, Record
+from folkmoot.bus.ports import Appender, Log, Record, UnknownTopic
 from folkmoot.contracts.envelope import TooLarge, encode_message, origin_headers
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Pending, Shard
@@ -21,6 +21,10 @@ from folkmoot.core.names import wire_name
 
 EFFECTS_MAX = 2_000
 """Effects in flight at once: enough to fill batches, little to repeat after a failure."""
+
+LOOK_UPS = 10
+LOOK_UP_EVERY_S = 0.1
+"""Together a second: longer than a cluster of brokers takes to agree on a topic just made."""
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ class Emitter:
         self._shard, self._log, self._appender, self._origin = shard, log, appender, origin
         self._on_progress = on_progress
         self._partitions: Mapping[str, int] = {}
+        self._absent: set[str] = set()
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -48,10 +53,16 @@ class Emitter:
             self._idle.clear()
             self._work.set()
 
-    async def drained(self) -> None:
-        """Wait until every effect has been acknowledged."""
-        if self._shard.pending:
-            await self._idle.wait()
+    async def drained(self, timeout_ms: int) -> bool:
+        """Wait until every effect has been acknowledged; whether that was within `timeout_ms`."""
+        self.wake()
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                while self._shard.pending:
+                    await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def run(self) -> None:
         """Send for as long as the term lasts.
@@ -97,9 +108,12 @@ class Emitter:
         send = effect.send
         try:
             record = self._record(effect, send.message, send.key)
+            partition = await self._partition(send.topic, send.partition, send.key)
         except TooLarge as problem:
-            return await self._undeliverable(effect, str(problem))
-        return send.topic, await self._partition(send.topic, send.partition, send.key), record
+            return await self._undeliverable(effect, "too-large", str(problem))
+        except UnknownTopic as problem:
+            return await self._undeliverable(effect, "unknown-topic", str(problem))
+        return send.topic, partition, record
 
     def _record(self, effect: Pending, message: object | None, key: str | None) -> Record:
         key_bytes = key.encode() if key is not None else None
@@ -114,18 +128,35 @@ class Emitter:
         )
         return Record(value, key_bytes, headers)
 
-    async def _undeliverable(self, effect: Pending, detail: str) -> tuple[str, int, Record]:
+    async def _undeliverable(
+        self, effect: Pending, reason: str, detail: str
+    ) -> tuple[str, int, Record]:
         """Put aside what no topic takes; its sender's time limit then tells the saga."""
         logger.error("effect %s of %s is undeliverable: %s", effect.mark, self._origin, detail)
         name = wire_name(type(effect.send.message))
-        letter = DeadLetter(effect.send.topic, effect.mark.offset, "too-large", detail, name)
+        letter = DeadLetter(effect.send.topic, effect.mark.offset, reason, detail, name)
         record = self._record(effect, letter, effect.send.topic)
         return DEAD_LETTERS, await self._partition(DEAD_LETTERS, None, effect.send.topic), record
 
     async def _partition(self, topic: str, partition: int | None, key: str | None) -> int:
-        if partition is not None:
-            return partition
-        if topic not in self._partitions:
+        """Return where to send.
+
+        Raises:
+            UnknownTopic: there is no such partition, not even after some patience.
+        """
+        count = self._partitions.get(topic) or await self._look_up(topic)
+        chosen = partition_of(key or "", count) if partition is None else partition
+        if not 0 <= chosen < count:
+            raise UnknownTopic(f"topic {topic!r} has {count} partitions, and no number {chosen}")
+        return chosen
+
+    async def _look_up(self, topic: str) -> int:
+        """Return how many partitions a topic has; a topic just made may not be seen at once."""
+        for attempt in range(1 if topic in self._absent else LOOK_UPS):
+            await asyncio.sleep(LOOK_UP_EVERY_S if attempt else 0)
             self._partitions = await self._log.topics()
-        count = self._partitions.get(topic, 1)
-        return partition_of(key or "", count)
+            if topic in self._partitions:
+                self._absent.discard(topic)
+                return self._partitions[topic]
+        self._absent.add(topic)
+        raise UnknownTopic(f"there is no topic {topic!r}")
