@@ -207,7 +207,7 @@ def test_bad_input_becomes_one_dead_letter_and_the_next_is_decided() -> None:
     letters = [send.message for send in sent if send.topic == DEAD_LETTERS]
     assert letters == [
         DeadLetter("inbox", 0, "not-json", "not JSON", "", "xx"),
-        DeadLetter("inbox", 1, "negative", "-1 is below zero", "Add"),
+        DeadLetter("inbox", 1, "negative", "-1 is below zero", "folkmoot.add.v1"),
     ]
     assert pair.leader.state.total == 5
     assert isinstance(pair.log[1], Entry)

@@ -110,3 +110,27 @@ class ElectedCandidacy:
         elected, epoch = self._granted()
         newer = epoch > leadership.epoch and elected != self._member
         return elected if newer else None
+
+
+class Absentees:
+    """Members that a shard was handed to and that did not take it.
+
+    They live, or the candidacy would not name them, but they do not follow: they have still much to
+    read, or are halted. Each hand-over in vain costs the shard the courtesy, so they are offered it
+    ever more rarely.
+    """
+
+    def __init__(self, first_wait_ms: int) -> None:
+        self._first_wait_ms = first_wait_ms
+        self._waits: dict[str, int] = {}
+        self._until: dict[str, int] = {}
+
+    def note(self, member: str, now: int) -> None:
+        """`member` did not come; wait twice as long as the last time before it is asked again."""
+        wait_ms = self._waits.get(member, self._first_wait_ms)
+        self._waits[member] = 2 * wait_ms
+        self._until[member] = now + wait_ms
+
+    def excuse(self, member: str, now: int) -> bool:
+        """Return whether `member` is not to be asked at `now`."""
+        return now < self._until.get(member, now)

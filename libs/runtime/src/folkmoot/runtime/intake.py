@@ -30,6 +30,22 @@ class Work:
     received: Received
     committed: Future[None] | None = None
 
+    def settle(self, problem: Exception | None = None) -> None:
+        """Tell who waits that the decision is committed, or why it never will be."""
+        if self.committed is None or self.committed.done():
+            return
+        if problem is None:
+            self.committed.set_result(None)
+        else:
+            self.committed.set_exception(problem)
+
+
+def promise() -> Future[None]:
+    """Return a future whose failure is nobody's fault if nobody waits for it."""
+    made: Future[None] = asyncio.get_running_loop().create_future()
+    made.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return made
+
 
 class Intake:
     """The queue in front of `Shard.decide`."""
@@ -37,13 +53,14 @@ class Intake:
     def __init__(self, types: Mapping[str, type], timing: Timing, poison: Poison) -> None:
         self._types, self._timing, self._poison = types, timing, poison
         self._works: deque[Work] = deque()
+        self._taken: list[Work] = []
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
     def submit(self, message: object) -> Future[None]:
         """Queue an input of this process; the future is done when its decision is committed."""
-        committed: Future[None] = asyncio.get_running_loop().create_future()
+        committed = promise()
         self._works.append(Work(Received(message), committed))
         self._arrived.set()
         return committed
@@ -60,14 +77,20 @@ class Intake:
             return
 
     def take(self) -> list[Work]:
-        """Return the inputs to decide next, at most a batch."""
+        """Return the inputs to decide next, at most a batch, to be settled before the next."""
         count = min(len(self._works), self._timing.batch_inputs_max)
-        batch = [self._works.popleft() for _ in range(count)]
+        self._taken = [self._works.popleft() for _ in range(count)]
         if not self._works:
             self._arrived.clear()
         if len(self._works) < self._timing.batch_inputs_max:
             self._room.set()
-        return batch
+        return self._taken
+
+    def settle(self) -> None:
+        """What was taken is committed."""
+        taken, self._taken = self._taken, []
+        for work in taken:
+            work.settle()
 
     def wake(self) -> None:
         """Let `wait` return now."""
@@ -99,7 +122,6 @@ class Intake:
 
     def close(self, reason: Exception) -> None:
         """Tell all who wait that this leader will not commit what they asked for."""
-        for work in self._works:
-            if work.committed is not None and not work.committed.done():
-                work.committed.set_exception(reason)
+        for work in (*self._taken, *self._works):
+            work.settle(reason)
         self._works.clear()

@@ -19,35 +19,46 @@ import asyncio
 import logging
 from asyncio import Future
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic
 
-from folkmoot.bus.ports import Appender, Bus, BusError, Record, Tail
+from folkmoot.bus.ports import Appender, Bus, BusError, BusUnavailable, CorruptLog, Record, Tail
 from folkmoot.contracts.codec import decode_record, encode_record
 from folkmoot.core.kernel import (
     AppendedElsewhere,
     Led,
     LogRecord,
     Received,
+    Refused,
     Shard,
     Tick,
     Undecodable,
-    Verdict,
 )
 from folkmoot.core.kernel.machine import Machine, S
-from folkmoot.runtime.candidacy import Candidacy
+from folkmoot.core.names import wire_name
+from folkmoot.runtime.candidacy import Absentees, Candidacy
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.emitter import Emitter
-from folkmoot.runtime.intake import Intake, Poison, Work
+from folkmoot.runtime.intake import Intake, Poison, promise
 from folkmoot.runtime.timing import Timing
 
 READ_RECORDS_MAX = 2_000
 FOLLOW_TIMEOUT_MS = 50
 """How long a standby waits for records before it asks its candidacy again."""
 
+SILENCE_STEP_MS = 2 * FOLLOW_TIMEOUT_MS
+"""The most that one read adds to the silence: what it took beyond, this process was stalled."""
+
+VERDICT_TIMEOUT_MS = 10_000
+"""For reading one's own claim: it was acknowledged, so it is there, unless the log is not."""
+
 TICKS_MAX = 100
 """Timer decisions in one batch; a machine handles many timers in one."""
+
+HEIR_WAIT_TTLS = 10
+"""How long an heir that did not come is not offered the shard again, at first."""
 
 ENTRY_BYTES_MAX = 1000 * 1000
 """The largest entry: what a Kafka topic takes by default, less room for headers."""
@@ -117,6 +128,8 @@ class Replica(Generic[S]):
         self._on_local, self._on_role = on_local, on_role
         self._shard: Shard[S] = Shard(machine, member)
         self._poison: Poison = {}
+        self._absentees = Absentees(HEIR_WAIT_TTLS * timing.ttl_ms)
+        self._ahead_ms = 0
         self._intake: Intake | None = None
         self._stopping = asyncio.Event()
         self.role = Role.RESTORING
@@ -141,10 +154,11 @@ class Replica(Generic[S]):
         """Have the leader decide `message`, an input of this process.
 
         Returns:
-            A future that is done when the decision is committed, or fails with `NotLeading`.
+            A future that is done when the decision is committed. It fails with `Refused` if the
+            machine cannot accept the message, with `NotLeading` if it was not committed here.
         """
         if self._intake is None or self._stopping.is_set():
-            refused: Future[None] = asyncio.get_running_loop().create_future()
+            refused = promise()
             refused.set_exception(NotLeading(f"{self.name.origin} is not led here"))
             return refused
         return self._intake.submit(message)
@@ -162,33 +176,47 @@ class Replica(Generic[S]):
         `role` and `last_error` say so, and it is not ready until an operator has mended it.
         """
         while not self._stopping.is_set():
+            pause_ms = 0
             try:
                 await self._live()
+            except* CorruptLog as lasting:
+                self._halt(lasting)
             except* (BusError, AppendedElsewhere, _Defect) as passing:
-                self._note(passing)
-                await self._pause()
+                pause_ms = self._note(passing)
             except* Exception as lasting:
                 self._halt(lasting)
-                await self._stopping.wait()
+            await self._rest(pause_ms)
         self._become(Role.STOPPED)
+
+    async def _rest(self, pause_ms: int) -> None:
+        """Wait before starting over; for ever if halted. Ends at once when stopping."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError  # a TaskGroup that also failed has swallowed it
+        try:
+            async with asyncio.timeout(None if self.role is Role.HALTED else pause_ms / 1000):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
 
     # -- one life: from an empty state to the first thing that goes wrong -------------------
 
     async def _live(self) -> None:
         self._shard = Shard(self._machine, self.member)
         self._become(Role.RESTORING)
-        appender = await self._bus.log.appender()
-        tail = await self._bus.log.tail(self.name.log, self.name.partition, 0)
-        try:
+        async with AsyncExitStack() as opened:
+            appender = await self._bus.log.appender()
+            opened.push_async_callback(appender.close)
+            tail = await self._bus.log.tail(self.name.log, self.name.partition, 0)
+            opened.push_async_callback(tail.close)
             while not self._stopping.is_set():
                 if await self._follow(tail, appender):
                     await self._lead(appender)
                     tail.seek(self._shard.next_offset)
-        finally:
-            await tail.close()
-            await appender.close()
 
-    def _note(self, group: BaseExceptionGroup[Exception]) -> None:
+    def _note(self, group: BaseExceptionGroup[Exception]) -> int:
+        """Take notice of what went wrong; how long to wait before starting over."""
+        pause_ms = 0
         for error in _leaves(group):
             self.last_error = str(error)
             if isinstance(error, _Defect):
@@ -197,7 +225,9 @@ class Replica(Generic[S]):
                 self.fenced += 1
                 logger.info("%s starts over: %s", self.name.origin, error)
             else:
+                pause_ms = self._timing.retry_ms
                 logger.warning("%s starts over: %s", self.name.origin, error)
+        return pause_ms
 
     def _halt(self, group: BaseExceptionGroup[Exception]) -> None:
         self.last_error = "; ".join(str(error) for error in _leaves(group))
@@ -207,40 +237,43 @@ class Replica(Generic[S]):
     def _condemn(self, defect: _Defect) -> None:
         received = defect.received
         if received.topic is not None:
-            verdict = Undecodable("defect", str(defect), type(received.message).__name__)
+            verdict = Undecodable("defect", str(defect), wire_name(type(received.message)))
             self._poison[received.topic, received.offset] = verdict
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(self._timing.retry_ms / 1000):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
 
     def _become(self, role: Role) -> None:
         if role is not self.role:
             self.role = role
             self._on_role(role)
 
+    def _now(self) -> int:
+        """Return log time: this member's clock, but never behind what it or the log has seen pass.
+
+        Log time may not run backwards. If it stood still instead until a clock that was behind, or
+        was set back, has caught up, timers and courtesy would stand still with it.
+        """
+        monotonic = self._clock.monotonic()
+        self._ahead_ms = max(self._ahead_ms, self._clock.now() - monotonic)
+        return monotonic + self._ahead_ms
+
     # -- following --------------------------------------------------------------------------
 
     async def _follow(self, tail: Tail, appender: Appender) -> bool:
         """Read the log until this member's own claim has won; False when stopping."""
         end = await self._end()
-        heard_at = self._clock.monotonic()
+        quiet_ms = 0
         while not self._stopping.is_set():
+            asked_at = self._clock.monotonic()
             records = await self._read(tail)
-            if self._observe(records):
-                heard_at = self._clock.monotonic()
+            waited_ms = min(self._clock.monotonic() - asked_at, SILENCE_STEP_MS)
+            quiet_ms = 0 if self._observe(records) else quiet_ms + waited_ms
             if tail.position < end:
                 continue
             self._become(Role.FOLLOWING)
             silence = self._candidacy.silence_ms(self._shard.leadership)
-            quiet_ms = self._clock.monotonic() - heard_at
             if silence is not None and not records and quiet_ms >= silence:
                 if await self._claim(tail, appender):
                     return True
-                heard_at = self._clock.monotonic()
+                quiet_ms = 0
         return False
 
     async def _end(self) -> int:
@@ -258,19 +291,28 @@ class Replica(Generic[S]):
             heard |= self._shard.observe(offset, record).counts
         if records:
             self.progressed_at = self._clock.monotonic()
+        if heard:
+            self._ahead_ms = max(self._ahead_ms, self._shard.at - self._clock.monotonic())
         return heard
 
     async def _claim(self, tail: Tail, appender: Appender) -> bool:
-        """Claim the shard and read on to the claim's verdict."""
+        """Claim the shard and read on to the claim's verdict, and to the end if it has won."""
+        heir = self._shard.leadership.heir
         claim: list[Record] = []
-        self._encode(self._shard.claim(self._clock.now(), self._candidacy.epoch()), claim)
+        self._encode(self._shard.claim(self._now(), self._candidacy.epoch()), claim)
         offset = await self._append(appender, claim)
-        while tail.position <= offset or tail.position < await self._end():
-            for at, record in await self._read(tail):
-                verdict = self._shard.observe(at, record)
-                if at == offset and verdict is not Verdict.WON:
-                    logger.info("%s: claim at %d lost", self.name.origin, offset)
-        return self._shard.leadership.term == offset and self._shard.leads
+        try:
+            async with asyncio.timeout(VERDICT_TIMEOUT_MS / 1000):
+                while tail.position <= offset or (
+                    self._shard.leads and tail.position < await self._end()
+                ):
+                    self._observe(await self._read(tail))
+        except TimeoutError as error:
+            raise BusUnavailable(f"the claim at {offset} is not to be read") from error
+        won = self._shard.leadership.term == offset and self._shard.leads
+        if won and heir not in (None, self.member):
+            self._absentees.note(heir, self._clock.monotonic())
+        return won
 
     # -- leading ----------------------------------------------------------------------------
 
@@ -285,8 +327,8 @@ class Replica(Generic[S]):
         try:
             async with asyncio.TaskGroup() as tasks:
                 helpers = [tasks.create_task(emitter.run())]
-                led = intake.submit(Led(self.member, self._term))
-                led.add_done_callback(lambda done: done.cancelled() or done.exception())
+                helpers.append(tasks.create_task(self._show_progress()))
+                intake.submit(Led(self.member, self._term))
                 for topic in self.name.inputs:
                     offset = self._shard.consumed.get(topic, 0)
                     pump = intake.pump(self._bus.log, topic, self.name.partition, offset)
@@ -309,54 +351,71 @@ class Replica(Generic[S]):
     async def _decide_until_done(
         self, intake: Intake, appender: Appender, emitter: Emitter
     ) -> None:
-        appended_at = committed_at = started_at = self._clock.monotonic()
+        appended_at = started_at = self._clock.monotonic()
         while not self._stopping.is_set():
-            await intake.wait(self._patience(appended_at))
+            if self._is_backed_up:
+                await emitter.drained(self._until_beat(appended_at))
+            else:
+                await intake.wait(self._patience(appended_at))
             if await self._decide_batch(intake, appender, emitter, appended_at):
                 appended_at = self._clock.monotonic()
-            if appended_at - committed_at >= self._timing.commit_every_ms:
-                committed_at = appended_at
-                await self._show_progress()
             tenure = self._clock.monotonic() - started_at
             if tenure >= self._timing.ttl_ms and self._heir() is not None:
                 return
 
+    @property
+    def _is_backed_up(self) -> bool:
+        """Whether so many effects are unacknowledged that nothing but beats may be appended."""
+        return len(self._shard.pending) > self._timing.pending_effects_max
+
     def _heir(self) -> str | None:
-        return self._candidacy.heir(self._shard.leadership)
+        heir = self._candidacy.heir(self._shard.leadership)
+        if heir is None or self._absentees.excuse(heir, self._clock.monotonic()):
+            return None
+        return heir
+
+    def _until_beat(self, appended_at: int) -> int:
+        return max(0, appended_at + self._timing.beat_ms - self._clock.monotonic())
 
     def _patience(self, appended_at: int) -> int:
         """Return how long to wait for inputs before a beat or a timer is due."""
-        until_beat = appended_at + self._timing.beat_ms - self._clock.monotonic()
+        until_beat = self._until_beat(appended_at)
         due = self._shard.due()
-        return until_beat if due is None else min(until_beat, due - self._clock.now())
+        return until_beat if due is None else min(until_beat, max(1, due - self._now()))
 
     async def _decide_batch(
         self, intake: Intake, appender: Appender, emitter: Emitter, appended_at: int
     ) -> bool:
         """Decide what has arrived and what is due; whether anything was appended."""
-        if len(self._shard.pending) > self._timing.pending_effects_max:
-            emitter.wake()
-            await emitter.drained()
-        now = self._clock.now()
-        works = intake.take()
+        now = self._now()
         records: list[Record] = []
-        for work in works:
-            self._decide(work.received, now, records)
-        self._decide_timers(now, records)
-        if not records and self._clock.monotonic() - appended_at >= self._timing.beat_ms:
+        if not self._is_backed_up:
+            self._decide_inputs(intake, now, records)
+            self._decide_timers(now, records)
+        if not records and self._until_beat(appended_at) == 0:
             self._encode(self._shard.beat(now), records)
         if records:
             await self._commit(records, appender, emitter)
-        _settle(works)
+        intake.settle()
         return bool(records)
+
+    def _decide_inputs(self, intake: Intake, now: int, records: list[Record]) -> None:
+        for work in intake.take():
+            try:
+                self._decide(work.received, now, records)
+            except Refused as refusal:
+                work.settle(refusal)
 
     def _decide(self, received: Received, now: int, records: list[Record]) -> bool:
         """Decide one input and put its entry, if any, behind `records`."""
         try:
             entry = self._shard.decide(received, now)
             size = 0 if entry is None else self._encode(entry, records)
+        except Refused:
+            raise
         except Exception as error:
-            logger.exception("%s: deciding %s failed", self.name.origin, received)
+            name = wire_name(type(received.message))
+            logger.exception("%s: deciding %s failed", self.name.origin, name)
             raise _Defect(received, f"{type(error).__name__}: {error}") from error
         if size > ENTRY_BYTES_MAX:
             raise _Defect(received, f"its decision has {size:,} bytes, over {ENTRY_BYTES_MAX:,}")
@@ -388,29 +447,25 @@ class Replica(Generic[S]):
         return await appender.append(self.name.log, self.name.partition, records)
 
     async def _show_progress(self) -> None:
-        offsets = {(t, self.name.partition): o for t, o in self._shard.consumed.items()}
-        if offsets:
-            await self._bus.log.commit(f"folkmoot.{self.name.service}", offsets)
+        """Make consumption visible as group offsets. Only tools look at them."""
+        while True:
+            await asyncio.sleep(self._timing.commit_every_ms / 1000)
+            offsets = {(t, self.name.partition): o for t, o in self._shard.consumed.items()}
+            try:
+                if offsets:
+                    await self._bus.log.commit(f"folkmoot.{self.name.service}", offsets)
+            except BusError as error:
+                logger.info("%s cannot show its progress: %s", self.name.origin, error)
 
     async def _hand_over(self, appender: Appender, emitter: Emitter) -> None:
         """Let the effects out, say how far they are, and resign."""
-        try:
-            async with asyncio.timeout(self._timing.drain_ms / 1000):
-                emitter.wake()
-                await emitter.drained()
-        except TimeoutError:
+        if not await emitter.drained(self._timing.drain_ms):
             logger.warning("%s resigns with effects unacknowledged", self.name.origin)
-        now = self._clock.now()
+        now = self._now()
         farewell: list[Record] = []
         self._encode(self._shard.beat(now), farewell)
         self._encode(self._shard.resign(now, self._heir()), farewell)
         await self._append(appender, farewell)
-
-
-def _settle(works: Sequence[Work]) -> None:
-    for work in works:
-        if work.committed is not None and not work.committed.done():
-            work.committed.set_result(None)
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:

@@ -35,6 +35,7 @@ from folkmoot.core.kernel.records import (
     Resign,
 )
 from folkmoot.core.kernel.rejection import InputRejected, Undecodable, dead_letter
+from folkmoot.core.names import wire_name
 
 
 class LogTruncated(Exception):
@@ -178,7 +179,7 @@ class Shard(Generic[S]):
         except Refused as refusal:
             if received.topic is None:
                 raise
-            refused = Undecodable(refusal.reason, refusal.detail, type=type(message).__name__)
+            refused = Undecodable(refusal.reason, refusal.detail, type=wire_name(type(message)))
             return (InputRejected.of(received.topic, received.offset, refused),)
 
     def _consume(self, received: Received) -> None:
