@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
 from folkmoot.cli.demo.platforms import APP
 from folkmoot.cli.platform import member_process
 
@@ -78,7 +79,7 @@ async def test_a_cloudevent_starts_a_saga_and_its_outcome_comes_back(
             await user.publish(asked, "plain-1")
             outcome = await user.next_of("folkmoot.task-results")
             assert (outcome["state"], outcome["team"]) == ("completed", "dossier")
-            assert Path(outcome["result"]["html"]).exists()
+            assert outcome["result"]["html"] == str(tmp_path / "dossier" / "dossier.html")
             await user.publish(asked, "plain-1")
             again = await user.next_of("folkmoot.task-results")
             assert again == outcome

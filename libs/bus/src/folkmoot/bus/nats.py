@@ -174,7 +174,8 @@ async def _first_contact(servers: Sequence[str]) -> None:
         servers=list(servers),
         connect_timeout=CONNECT_TIMEOUT_S,
         allow_reconnect=False,
-        max_reconnect_attempts=0,
+        max_reconnect_attempts=1,  # 0 would mean for ever
+        reconnect_time_wait=0,
         error_cb=_ignore,
     )
     await probe.close()

@@ -42,8 +42,6 @@ def read(
 ) -> None:
     """Show the events of a stream, oldest first."""
     found = run(lambda connected: read_stream(connected, stream, at), bus)
-    if not found:
-        raise CommandError(f"there is no stream {stream!r}; `folkmoot events ls` lists streams")
     show(found, as_json, _listed)
 
 
@@ -68,7 +66,13 @@ def ls(
 
 
 async def read_stream(bus: Bus, stream: str, at: int | None) -> list[Mapping[str, Any]]:
-    """Return the events of a stream, each with its version, up to version `at` if given."""
+    """Return the events of a stream, each with its version, up to version `at` if given.
+
+    Raises:
+        CommandError: there is no such stream.
+    """
+    if (await ask_store(bus, {"op": "version", "stream": stream}))["version"] == 0:
+        raise CommandError(f"there is no stream {stream!r}; `folkmoot events ls` lists streams")
     found: list[Mapping[str, Any]] = []
     following: int | None = 1
     while following is not None:
