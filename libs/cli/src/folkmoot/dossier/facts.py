@@ -124,15 +124,16 @@ def _summary(raw: RawMetadata, file: str, note: Note) -> None:
 
 def _licence(raw: RawMetadata, file: str, note: Note) -> None:
     """Note every way in which the licence is declared; which one counts is concluded later."""
-    expression = raw.get("license_expression", "")
+    expression, text = raw.get("license_expression", ""), raw.get("license", "")
+    classifiers = [each for each in raw.get("classifiers", ()) if each.startswith("License ::")]
     if _said(expression):
         note("licence-expression", shortened(expression), f"{file}#License-Expression")
-    for classifier in raw.get("classifiers", ()):
-        if classifier.startswith("License ::"):
-            note("licence-classifier", shortened(classifier), f"{file}#Classifier")
-    text = raw.get("license", "")
+    for classifier in classifiers:
+        note("licence-classifier", shortened(classifier), f"{file}#Classifier")
     if _said(text):
         note("licence-text", shortened(text.strip().splitlines()[0]), f"{file}#License")
+    if not (classifiers or _said(expression) or _said(text)):
+        note("licence-none", True, file)
 
 
 def _said(text: str) -> bool:

@@ -2,143 +2,152 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
-from folkmoot.dossier.analysis import Known
 from folkmoot.dossier.citing import Citations
+from folkmoot.dossier.evidence import Evidence
+from folkmoot.dossier.facts import Fact
 from folkmoot.dossier.models import Analysis, Finding, Package, Problem
+from folkmoot.dossier.text import NAMED_MAX, counted, listed, size_text
 
-FINDINGS = 5
-NAMED_MAX = 4
+FINDINGS_MAX = 5
 
-LICENCE_PREDICATES = (
-    "licence-expression", "licence-classifier", "licence-text", "licence-file", "version",
-)  # fmt: skip
-
-
-def mebibytes(size: int) -> str:
-    """Return a size as people read it."""
-    return f"{size / 2**20:,.1f} MiB"
+Made = tuple[str, Sequence[Fact]] | None
+"""A sentence and its grounds, or nothing worth saying."""
 
 
-def findings(analysis: Analysis, known: Known, cite: Citations) -> list[Finding]:
+def findings(analysis: Analysis, evidence: Evidence, cite: Citations) -> list[Finding]:
     """Return the findings, what needs doing before what is good to know."""
-    makers: Iterable[Callable[[Analysis, Known, Citations], Finding | None]] = (
-        _integrity,
-        _licences,
-        _single_point,
-        _heaviest,
-        _roots,
-        _native,
+    ranked = (
+        _unmet(analysis, evidence) or _all_met(analysis, evidence),
+        _unreadable(analysis, evidence),
+        _licences(analysis, evidence),
+        _single_point(analysis, evidence),
+        _heaviest(analysis, evidence),
+        _unneeded(analysis, evidence),
+        _native(analysis, evidence),
     )
-    made = (make(analysis, known, cite) for make in makers)
-    return [finding for finding in made if finding is not None][:FINDINGS]
+    made = [each for each in ranked if each is not None][:FINDINGS_MAX]
+    numbers = {text: cite.facts(facts) for text, facts in sorted(made, key=_breadth)}
+    return [Finding(sentence=text, citations=numbers[text]) for text, _ in made]
 
 
-def _integrity(analysis: Analysis, _known: Known, cite: Citations) -> Finding:
-    problems = [*analysis.conflicts, *analysis.missing]
-    if not problems:
-        count = len(analysis.packages)
-        return Finding(
-            sentence=f"All requirements of all {count} distributions are met: none is missing, "
-            "none has a version that another excludes."
-        )
-    sentence = f"{len(problems)} requirements are not met: {_listed(map(_problem, problems))}."
-    numbers = [cite.problem(problem) for problem in problems[:NAMED_MAX]]
-    return Finding(sentence=sentence, citations=numbers)
+def _breadth(made: tuple[str, Sequence[Fact]]) -> int:
+    """Return how much a sentence rests on: what rests on little is numbered first, and together."""
+    return len(made[1])
 
 
-def _problem(problem: Problem) -> str:
+def problem_text(problem: Problem) -> str:
+    """Return what is wrong with a requirement."""
     found = f"found {problem.found}" if problem.found else "not installed"
-    return f"{problem.package} needs {problem.requirement} ({found})"
+    return f"needs {problem.requirement}: {found}"
 
 
-def _licences(analysis: Analysis, known: Known, cite: Citations) -> Finding:
-    review = [package for package in analysis.packages if package.family != "permissive"]
+def why_here(package: Package) -> str:
+    """Return why a package is installed, as far as requirements tell."""
+    if package.users:
+        return f"needed by {listed(package.users)}"
+    if package.optional_for:
+        extras = f"the {'extra' if len(package.optional_for) == 1 else 'extras'}"
+        return f"needed by no package, but by {extras} {listed(package.optional_for)}"
+    return "needed by no package here"
+
+
+def _of(problems: Iterable[Problem], evidence: Evidence) -> list[Fact]:
+    return [fact for problem in problems for fact in evidence.problem(problem)]
+
+
+def _unmet(analysis: Analysis, evidence: Evidence) -> Made:
+    if not analysis.unmet:
+        return None
+    how_many = counted(len(analysis.unmet), "requirement is", "requirements are")
+    named = listed(f"{p.package} {problem_text(p)}" for p in analysis.unmet)
+    return f"{how_many} not met: {named}.", _of(analysis.unmet[:NAMED_MAX], evidence)
+
+
+def _all_met(analysis: Analysis, evidence: Evidence) -> Made:
+    if analysis.unmet or not analysis.packages:
+        return None
+    return (
+        f"Every requirement of the {counted(len(analysis.packages), 'package', 'packages')} "
+        "that applies here is met: nothing is missing, no version conflicts.",
+        evidence.all_needs(),
+    )
+
+
+def _unreadable(analysis: Analysis, evidence: Evidence) -> Made:
+    if not analysis.unreadable:
+        return None
+    names = list(dict.fromkeys(problem.package for problem in analysis.unreadable))
+    return (
+        f"Metadata of {counted(len(names), 'package', 'packages')} could not be read in full: "
+        f"{listed(names)}.",
+        _of((p for p in analysis.unreadable if p.package in names[:NAMED_MAX]), evidence),
+    )
+
+
+def _licences(analysis: Analysis, evidence: Evidence) -> Made:
+    review = analysis.to_review
+    if not analysis.packages:
+        return None
     if not review:
-        return Finding(sentence="Every distribution has a permissive licence.")
-    strictest = sorted(review, key=lambda package: _strictness(package.family))
-    named = _listed(f"{package.name} ({package.licence})" for package in strictest)
-    verb = "licence wants" if len(review) == 1 else "licences want"
-    numbers = [licence_citation(package, known, cite) for package in strictest[:NAMED_MAX]]
-    return Finding(sentence=f"{len(review)} {verb} a look: {named}.", citations=_present(numbers))
+        licensed = [evidence.licence(package.name) for package in analysis.packages]
+        return "Every package has a permissive licence.", [f for facts in licensed for f in facts]
+    how_many = counted(len(review), "licence wants", "licences want")
+    named = listed(f"{package.name} ({package.licence})" for package in review)
+    grounds = [f for package in review[:NAMED_MAX] for f in evidence.licence(package.name)]
+    return f"{how_many} a look: {named}.", grounds
 
 
-def licence_citation(package: Package, known: Known, cite: Citations) -> int | None:
-    """Return the number of the fact that a package's licence was concluded from."""
-    facts = known.get(package.name, {})
-    for predicate in LICENCE_PREDICATES:
-        if facts.get(predicate):
-            return cite.fact(facts[predicate][0])
-    return None
-
-
-def _strictness(family: str) -> int:
-    order = ("strong copyleft", "unknown", "other", "weak copyleft", "permissive")
-    return order.index(family)
-
-
-def _single_point(analysis: Analysis, known: Known, cite: Citations) -> Finding | None:
+def _single_point(analysis: Analysis, evidence: Evidence) -> Made:
     package = max(analysis.packages, key=lambda each: each.dependants, default=None)
     if package is None or package.dependants < 2:
         return None
-    return Finding(
-        sentence=f"If {package.name} {package.version} breaks, {package.dependants} others go with "
-        "it: more depends on it, directly or not, than on anything else.",
-        citations=_cited(package, "version", known, cite),
+    return (
+        f"{package.name} carries most: {package.dependants} of {len(analysis.packages)} packages "
+        f"depend on it, {len(package.users)} of them directly.",
+        [*evidence.of(package.name, "version"), *evidence.users(package.name)],
     )
 
 
-def _heaviest(analysis: Analysis, known: Known, cite: Citations) -> Finding | None:
-    package = max(analysis.packages, key=lambda each: each.bytes, default=None)
-    if package is None or package.bytes == 0:
+def _heaviest(analysis: Analysis, evidence: Evidence) -> Made:
+    package = max(analysis.packages, key=lambda each: each.bytes or 0, default=None)
+    if package is None or not package.bytes:
         return None
-    share = 100 * package.bytes / max(analysis.bytes, 1)
-    users = [each.name for each in analysis.packages if package.name in each.needs]
-    why = f"because of {_listed(users)}" if users else "on its own account"
-    return Finding(
-        sentence=f"{package.name} is the heaviest: {mebibytes(package.bytes)}, {share:.0f} % of "
-        f"all that is installed, and it is here {why}.",
-        citations=_cited(package, "bytes", known, cite),
+    share = 100 * package.bytes / analysis.bytes
+    return (
+        f"{package.name} is the heaviest: {size_text(package.bytes)}, {share:.0f} % of all that "
+        f"is installed, and {why_here(package)}.",
+        [*evidence.of(package.name, "bytes"), *reasons(package, evidence)],
     )
 
 
-def _roots(analysis: Analysis, known: Known, cite: Citations) -> Finding | None:
-    roots = [package for package in analysis.packages if package.dependants == 0]
-    if not roots:
+def reasons(package: Package, evidence: Evidence) -> list[Fact]:
+    """Return the requirements that a package is here for, those of extras where there are none."""
+    extras = dict.fromkeys(extra.split("[")[0] for extra in package.optional_for)
+    optional = [f for name in extras for f in evidence.optional(name, package.name)]
+    return evidence.users(package.name) or optional
+
+
+def _unneeded(analysis: Analysis, evidence: Evidence) -> Made:
+    unneeded = [package for package in analysis.packages if not package.users]
+    if not unneeded:
         return None
-    roots.sort(key=lambda package: -package.reach)
-    named = _listed(f"{package.name} (reaches {package.reach})" for package in roots)
-    numbers = [_cited(package, "version", known, cite) for package in roots[:NAMED_MAX]]
-    return Finding(
-        sentence=f"{len(roots)} distributions are needed by nothing else, so they are what this "
+    unneeded.sort(key=lambda package: (-package.reach, package.name))
+    named = listed(f"{package.name} (reaches {package.reach})" for package in unneeded)
+    return (
+        f"{counted(len(unneeded), 'package is', 'packages are')} needed by no other, so what this "
         f"environment is for, or left over: {named}.",
-        citations=[number for cited in numbers for number in cited],
+        [f for package in unneeded[:NAMED_MAX] for f in evidence.needs(package.name)],
     )
 
 
-def _native(analysis: Analysis, known: Known, cite: Citations) -> Finding | None:
-    native = sorted((p for p in analysis.packages if p.native), key=lambda p: -p.native)
+def _native(analysis: Analysis, evidence: Evidence) -> Made:
+    native = sorted(analysis.native, key=lambda package: (-package.native, package.name))
     if not native:
         return None
-    return Finding(
-        sentence=f"{len(native)} distributions ship native code, most of it in "
-        f"{_listed(package.name for package in native)}.",
-        citations=_cited(native[0], "native", known, cite),
+    return (
+        f"{counted(len(native), 'package ships', 'packages ship')} native code, most files of it "
+        f"in {listed(package.name for package in native)}.",
+        [f for package in native[:NAMED_MAX] for f in evidence.of(package.name, "native")],
     )
-
-
-def _cited(package: Package, predicate: str, known: Known, cite: Citations) -> list[int]:
-    facts: Mapping[str, list] = known.get(package.name, {})  # type: ignore[type-arg]
-    return [cite.fact(facts[predicate][0])] if facts.get(predicate) else []
-
-
-def _present(numbers: Iterable[int | None]) -> list[int]:
-    return [number for number in numbers if number is not None]
-
-
-def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    if len(every) > NAMED_MAX:
-        return f"{', '.join(every[:NAMED_MAX])} and {len(every) - NAMED_MAX} more"
-    return ", ".join(every)

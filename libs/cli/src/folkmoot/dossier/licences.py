@@ -32,7 +32,9 @@ PERMISSIVE = frozenset({
 })  # fmt: skip
 WEAK_COPYLEFT = re.compile(r"(LGPL|MPL|EPL|CDDL|EUPL|CPL|MS-RL)-\d")
 STRONG_COPYLEFT = re.compile(r"(GPL|AGPL|SSPL|OSL|CECILL|RPL)-\d")
-LINKING_EXCEPTION = re.compile(r"(Classpath|GCC|Linking|LGPL|Bison|Autoconf|Libtool|FLTK|WxWindows)")
+LINKING_EXCEPTION = re.compile(
+    r"(Classpath|GCC|Linking|LGPL|Bison|Autoconf|Libtool|FLTK|WxWindows)"
+)
 """A strong copyleft licence with such an exception reaches only as far as a weak one."""
 
 NAMES: Mapping[str, str] = {
@@ -106,10 +108,17 @@ def conclude(declared: Mapping[str, Sequence[str]]) -> Licence:
         return _classifiers(names)
     if text is not None:
         return Licence(text, _family_of_name(text), "free text", ("licence-text",))
+    return _undeclared(declared)
+
+
+def _undeclared(declared: Mapping[str, Sequence[str]]) -> Licence:
+    grounds = ("licence-none", "licence-classifier", "licence-file")
     if declared.get("licence-file"):
         shown = "no licence metadata, ships a licence file"
-        return Licence(shown, "unknown", "licence file only", ("licence-file",))
-    return Licence("no licence declared", "unknown", "nothing")
+        return Licence(shown, "unknown", "licence file only", grounds)
+    readable = any(declared.get(predicate) for predicate in grounds)
+    shown = "no licence metadata" if readable else "not known: its metadata could not be read"
+    return Licence(shown, "unknown", "nothing", grounds)
 
 
 def _expression(expression: str) -> Licence:

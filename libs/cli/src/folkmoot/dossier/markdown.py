@@ -1,109 +1,93 @@
-"""The report as Markdown."""
+"""The report as Markdown (CommonMark, with GitHub's tables).
+
+Everything that comes from metadata is escaped: anybody can write into a package's metadata.
+"""
 
 from __future__ import annotations
 
-import platform
+import re
 from collections.abc import Iterable, Sequence
 
-from folkmoot.dossier.analysis import Known
-from folkmoot.dossier.citing import Citations
-from folkmoot.dossier.findings import licence_citation, mebibytes
-from folkmoot.dossier.models import Analysis, Citation, Finding, Package, Problem
+from folkmoot.dossier.models import Citation, Finding
+from folkmoot.dossier.report import Claim, Report, Row, Section
+from folkmoot.dossier.text import counted, ranges, size_text
 
-ROWS_MAX = 10
-
-
-def title() -> str:
-    """Return the report's title."""
-    return f"Dependency dossier of {platform.python_implementation()} {platform.python_version()}"
+HEADINGS = ("package", "version", "licence", "family", "size", "needed by", "reaches", "sources")
 
 
-def render(analysis: Analysis, known: Known, found: Sequence[Finding], cite: Citations) -> str:
-    """Return the report. Citations made here are added to `cite`."""
+def render(report: Report) -> str:
+    """Return the report as Markdown."""
     parts = [
-        f"# {title()}",
-        _overview(analysis),
-        _section("What to know", [f"{n}. {cited(f)}" for n, f in enumerate(found, 1)]),
-        _section("Requirements that are not met", _problems(analysis, cite)),
-        _section("Licences to look at", _licences(analysis, known, cite)),
-        _section("Single points of failure", _points(analysis)),
-        _section("The heaviest", _heaviest(analysis, known, cite)),
-        _section("What could not be read", _unreadable(analysis)),
+        f"# {escaped(report.title)}",
+        escaped(report.overview),
+        "## What to know",
+        _lines(_finding(number, each) for number, each in enumerate(report.findings, 1)),
+        *(part for section in report.sections for part in _section(section)),
+        "## All packages",
+        _table(report.rows),
+        "## Sources",
+        _lines(_source(citation) for citation in report.citations),
     ]
-    parts.append(_section("Sources", sources(cite.all)))
+    if report.left_out:
+        parts.append(escaped(left_out(report.left_out)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _overview(analysis: Analysis) -> str:
-    native = sum(package.native > 0 for package in analysis.packages)
-    families = ", ".join(f"{count} {family}" for family, count in analysis.families.items())
-    return (
-        f"{len(analysis.packages)} distributions, {mebibytes(analysis.bytes)} installed, "
-        f"{native} with native code. Licences: {families}."
+def left_out(count: int) -> str:
+    """Return the sentence that says how many sources are not numbered."""
+    return f"There was no room to number {counted(count, 'further source', 'further sources')}."
+
+
+def references(numbers: Iterable[int]) -> str:
+    """Return source numbers in brackets, runs of them as first and last."""
+    runs = [f"{a}" if a == b else f"{a}–{b}" for a, b in ranges(numbers)]  # noqa: RUF001
+    return f" [{', '.join(runs)}]" if runs else ""
+
+
+def escaped(text: str) -> str:
+    """Return text that Markdown takes literally."""
+    return re.sub(r"([\\`*_\[\]<>|&~$])", r"\\\1", text)
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
+
+
+def _finding(number: int, finding: Finding) -> str:
+    return f"{number}. {escaped(finding.sentence)}{references(finding.citations)}"
+
+
+def _section(section: Section) -> Iterable[str]:
+    claims = _lines(_claim(claim) for claim in section.claims)
+    return (f"## {section.title}", claims or section.if_none)
+
+
+def _claim(claim: Claim) -> str:
+    return f"- **{escaped(claim.subject)}**: {escaped(claim.says)}{references(claim.citations)}"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    return _lines([_cells(HEADINGS), _cells(["---"] * len(HEADINGS)), *map(_row, rows)])
+
+
+def _row(row: Row) -> str:
+    package = row.package
+    texts = (
+        package.name,
+        package.version,
+        package.licence,
+        package.family,
+        size_text(package.bytes) + (" (editable)" if package.editable else ""),
+        str(package.dependants),
+        str(package.reach),
     )
+    return _cells([*map(escaped, texts), references(row.citations).strip()])
 
 
-def cited(finding: Finding) -> str:
-    """Return a finding with the numbers of its sources."""
-    return finding.sentence + "".join(f" [{number}]" for number in finding.citations)
+def _cells(texts: Iterable[str]) -> str:
+    return f"| {' | '.join(texts)} |"
 
 
-def _section(heading: str, lines: Iterable[str]) -> str:
-    body = "\n".join(lines)
-    return f"## {heading}\n\n{body}" if body else ""
-
-
-def _problems(analysis: Analysis, cite: Citations) -> list[str]:
-    lines = [_problem(problem, cite) for problem in [*analysis.conflicts, *analysis.missing]]
-    return lines or ["None: every requirement that applies here is met."]
-
-
-def _problem(problem: Problem, cite: Citations) -> str:
-    found = f"found {problem.found}" if problem.found else "not installed"
-    number = cite.problem(problem)
-    return f"- `{problem.package}` needs `{problem.requirement}`: {found} [{number}]"
-
-
-def _licences(analysis: Analysis, known: Known, cite: Citations) -> list[str]:
-    review = [package for package in analysis.packages if package.family != "permissive"]
-    return [_licence(package, known, cite) for package in review] or ["None: all are permissive."]
-
-
-def _licence(package: Package, known: Known, cite: Citations) -> str:
-    number = licence_citation(package, known, cite)
-    source = f" [{number}]" if number is not None else ""
-    return f"- `{package.name}`: {_escaped(package.licence)}, {package.family}{source}"
-
-
-def _points(analysis: Analysis) -> list[str]:
-    ranked = sorted(analysis.packages, key=lambda package: -package.dependants)[:ROWS_MAX]
-    return [
-        f"- `{package.name}`: {package.dependants} depend on it, directly or not"
-        for package in ranked
-        if package.dependants > 1
-    ]
-
-
-def _heaviest(analysis: Analysis, known: Known, cite: Citations) -> list[str]:
-    ranked = sorted(analysis.packages, key=lambda package: -package.bytes)[:ROWS_MAX]
-    lines = []
-    for package in ranked:
-        sizes = known[package.name].get("bytes")
-        source = f" [{cite.fact(sizes[0])}]" if sizes else ""
-        lines.append(f"- `{package.name}`: {mebibytes(package.bytes)}{source}")
-    return lines
-
-
-def _unreadable(analysis: Analysis) -> list[str]:
-    return [f"- `{each.package}`: {_escaped(each.requirement)}" for each in analysis.unreadable]
-
-
-def sources(citations: Iterable[Citation]) -> list[str]:
-    """Return the numbered sources."""
-    return [f"{citation.number}. `{citation.source}`" for citation in citations]
-
-
-def _escaped(text: str) -> str:
-    for character in "\\`*_[]<>|":
-        text = text.replace(character, f"\\{character}")
-    return text
+def _source(citation: Citation) -> str:
+    told = f"{citation.source}: {citation.subject}, {citation.predicate}, {citation.value}"
+    return f"{citation.number}. {escaped(told)}"

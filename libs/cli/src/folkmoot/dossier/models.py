@@ -56,7 +56,8 @@ class Package(Model):
 
     `bytes` is None where no size could be read. `users` and `needs` are direct; `reach`,
     `dependants` and `closure_bytes` count what is reached through others as well. `optional_for`
-    names the extras, such as `package[extra]`, that would need it and that nothing asks for.
+    names the extras, such as `package[extra]`, that nothing asks for, but that need it and are here
+    in full.
     """
 
     name: str

@@ -1,8 +1,9 @@
 """Who needs whom here: requirements whose markers hold, with the extras that somebody asks for.
 
 An extra counts if a requirement that counts asks for it: `a` needs `b[fast]`, so what `b` needs for
-`fast` counts, and so on. What only an unasked extra needs is optional. Markers are evaluated for
-the running interpreter, which is the one whose packages the facts are about.
+`fast` counts, and so on. What a person asked for at the installation is recorded nowhere; but an
+extra all of whose requirements are installed is a likely reason for them to be here. Markers are
+evaluated for the running interpreter, which is the one whose packages the facts are about.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ class Need:
     requirement: Requirement
     fact: Fact
 
+    @classmethod
+    def of(cls, fact: Fact) -> Need:
+        """Return what a fact of a requirement states."""
+        return cls(Requirement(fact.value), fact)
+
     @property
     def name(self) -> str:
         """The normalised name of what is needed."""
@@ -51,24 +57,26 @@ class Need:
 
 @dataclass
 class Requirements:
-    """The requirements of every package that count, and the extras that would need more."""
+    """The requirements of every package that count, and the extras that explain others."""
 
     needs: dict[str, list[Need]] = field(default_factory=dict)
     optional: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """By what is needed: the unasked extras, such as `package[extra]`, that need it."""
+    """By what is needed: the extras, such as `package[extra]`, that nothing asks for, that need it
+    and that are installed in full."""
 
 
 def resolve(facts: Mapping[str, Sequence[Fact]]) -> Requirements:
     """Return the requirements that count, from each package's facts of them."""
-    stated = {name: [Need(Requirement(f.value), f) for f in facts[name]] for name in facts}
+    stated = {name: [Need.of(fact) for fact in facts[name]] for name in facts}
     asked = _extras_asked(stated)
     found = Requirements()
     for name, needs in stated.items():
         found.needs[name] = [need for need in needs if _counts(need, asked[name])]
-        for need in needs:
-            for extra in need.extras_named:
-                if not _counts(need, asked[name]) and need.applies(extra) and need.name != name:
-                    found.optional[need.name].add(f"{name}[{extra}]")
+        for extra in sorted({extra for need in needs for extra in need.extras_named}):
+            adds = {need.name for need in needs if need.applies(extra)} - {name}
+            if extra not in asked[name] and adds <= stated.keys():
+                for added in adds - {need.name for need in found.needs[name]}:
+                    found.optional[added].add(f"{name}[{extra}]")
     return found
 
 

@@ -12,13 +12,12 @@ from folkmoot.dossier.models import Citation
 def citations_that_do_not_hold(
     citations: Iterable[Citation], read_one: Callable[[str], Reading] = read
 ) -> list[Citation]:
-    """Return the citations whose source does not say what they claim."""
+    """Return the citations whose source, read again from disk, does not say what they claim."""
     said: dict[str, set[str]] = {}
     wrong = []
     for citation in citations:
         if citation.subject not in said:
-            facts = read_one(citation.subject).facts
-            said[citation.subject] = {_text(fact) for fact in facts}
+            said[citation.subject] = {_text(fact) for fact in read_one(citation.subject).facts}
         claimed = Fact(citation.subject, citation.predicate, citation.value, citation.source)
         if _text(claimed) not in said[citation.subject]:
             wrong.append(citation)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from folkmoot.dossier import html, markdown
-from folkmoot.dossier.analysis import index
-from folkmoot.dossier.citing import Citations
-from folkmoot.dossier.findings import findings
-from folkmoot.dossier.models import Analysis, Citation, Draft
+from folkmoot.dossier.models import Analysis, Draft
+from folkmoot.dossier.report import compose
 
 MARKDOWN_NAME, HTML_NAME = "dossier.md", "dossier.html"
+DRAFT_PREFIX = ".dossier-"
+"""Of the files that a report is written to before it takes its name."""
 
 
 class CannotWrite(OSError):
@@ -29,38 +31,40 @@ def write(
     Raises:
         CannotWrite: the folder cannot be written to.
     """
-    known, cite = index([tuple(fact) for fact in facts]), Citations()
-    found = findings(analysis, known, cite)
-    page_text = markdown.render(analysis, known, found, cite)
-    page_html = html.render(analysis, found, cite)
+    report = compose(analysis, facts, plant_a_lie=plant_a_lie)
+    texts = {MARKDOWN_NAME: markdown.render(report), HTML_NAME: html.render(report)}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write(out / MARKDOWN_NAME, page_text)
-        _write(out / HTML_NAME, page_html)
+        for name, text in texts.items():
+            _write(out / name, text)
     except OSError as error:
-        raise CannotWrite(f"cannot write the report into {out}: {error}") from error
-    citations = [*cite.all, _lie(cite.all)] if plant_a_lie else cite.all
+        raise CannotWrite(
+            f"cannot write the report into {out}: {error.strerror or error}; "
+            "name a folder that you may write to"
+        ) from error
     return Draft(
         markdown=str(out / MARKDOWN_NAME),
         html=str(out / HTML_NAME),
-        findings=found,
-        citations=citations,
+        findings=list(report.findings),
+        citations=list(report.citations),
     )
 
 
 def _write(path: Path, text: str) -> None:
-    draft = path.with_suffix(path.suffix + ".draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-
-
-def _lie(citations: Sequence[Citation]) -> Citation:
-    last = citations[-1]
-    return last.model_copy(update={"number": last.number + 1, "value": "a claim with no source"})
+    """Put a whole file in place, or none: a reader or a crash never sees half of one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=DRAFT_PREFIX)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        draft.chmod(0o644)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def remove(out: Path) -> None:
     """Take the reports away. Doing so again is harmless."""
-    for name in (MARKDOWN_NAME, HTML_NAME):
-        (out / name).unlink(missing_ok=True)
-        (out / f"{name}.draft").unlink(missing_ok=True)
+    for path in (out / MARKDOWN_NAME, out / HTML_NAME, *out.glob(f"{DRAFT_PREFIX}*")):
+        path.unlink(missing_ok=True)
