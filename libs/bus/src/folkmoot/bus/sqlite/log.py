@@ -15,23 +15,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from folkmoot.bus.limits import RECORD_LIMIT_BYTES, check_records
 from folkmoot.bus.ports import (
     AppendUncertain,
-    BusError,
     BusUnavailable,
     CorruptLog,
     Record,
-    RecordTooLarge,
     Stored,
     Topic,
 )
 from folkmoot.bus.sqlite.file import Synchronous
-from folkmoot.bus.sqlite.rows import size
 from folkmoot.bus.sqlite.shard import Shard
 from folkmoot.bus.sqlite.store import Lease, Store
 from folkmoot.bus.topics import check_name
-
-RECORD_LIMIT_BYTES = 1024 * 1024  # Kafka's own default, so that what fits here fits there
 
 
 def wall_clock() -> int:
@@ -138,7 +134,7 @@ class SqliteAppender:
         shard = self._store.shard(topic, partition)
         if not records:
             return self._store.end(shard)
-        total = self._check(topic, shard, records)
+        total = check_records(topic, records, self._limit, compacted=shard.compacted)
         done = self._store.append(shard, records, total)
         self._pending.add(done)
         try:
@@ -155,20 +151,6 @@ class SqliteAppender:
                 done.set_exception(
                     AppendUncertain("The appender was closed before this append was acknowledged.")
                 )
-
-    def _check(self, topic: str, shard: Shard, records: Sequence[Record]) -> int:
-        total = 0
-        for record in records:
-            bytes_ = size(record)
-            if bytes_ > self._limit:
-                raise RecordTooLarge(
-                    f"A record for topic {topic!r} takes {bytes_} bytes; the limit is "
-                    f"{self._limit}. Send less, or put the data elsewhere and send a reference."
-                )
-            if shard.compacted and record.key is None:
-                raise BusError(f"Topic {topic!r} is compacted: each of its records needs a key.")
-            total += bytes_
-        return total
 
 
 class SqliteTail:

@@ -16,7 +16,6 @@ from folkmoot.bus.sqlite.file import OFFSET_MASK, damaged
 
 Row = tuple[bytes | None, bytes | None, str | None, int]  # key, value, headers, checksum
 StoredRow = tuple[int, int, bytes | None, bytes | None, str | None, int]  # id, at, then a Row
-FRAMING_BYTES = 70  # Kafka's worst overhead of a record, counted so that limits agree
 
 
 def encode(record: Record) -> Row:
@@ -35,14 +34,6 @@ def decode(row: StoredRow, path: Path) -> Stored:
     if _checksum(key, value, headers) != checksum:
         raise damaged(path, f"the checksum of record {number & OFFSET_MASK} differs")
     return Stored(number & OFFSET_MASK, at, value, key, _decode_headers(headers) if headers else ())
-
-
-def size(record: Record) -> int:
-    """Return the bytes the record takes, to compare with a limit."""
-    total = FRAMING_BYTES + len(record.value or b"") + len(record.key or b"")
-    for name, value in record.headers:
-        total += len(name) + len(value)
-    return total
 
 
 def _checksum(key: bytes | None, value: bytes | None, headers: str | None) -> int:

@@ -1,0 +1,212 @@
+"""Appending to Kafka: one idempotent producer, and a lane for each partition.
+
+A lane sends what waits for its partition in one batch, then what has gathered meanwhile. So calls
+land in their order, a call's records stay together, and many small appends share a request.
+
+Invariants:
+
+- A lane has one request outstanding; the next is built only when that is acknowledged.
+- After anything that is not an acknowledgement the producer is given up: its numbering may no
+  longer fit the broker's, and what it holds may still land.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from aiokafka.structs import RecordMetadata
+
+from folkmoot.bus.kafka.admin import Admin
+from folkmoot.bus.kafka.brokers import unknown
+from folkmoot.bus.kafka.producers import bury
+from folkmoot.bus.limits import check_records, size_of
+from folkmoot.bus.ports import (
+    AppendUncertain,
+    BusError,
+    BusUnavailable,
+    Record,
+    RecordTooLarge,
+)
+
+BATCH_BYTES = 1_000_000  # a little less than what a broker takes by default in one batch
+APPEND_TIMEOUT_S = 10.0  # longer than a fail-over between brokers takes
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call of `append`, and where its outcome goes."""
+
+    records: Sequence[Record]
+    size: int
+    done: asyncio.Future[int]
+
+
+class KafkaAppender:
+    """The `Appender` port."""
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        admin: Admin,
+        record_limit_bytes: int,
+        on_buried: Callable[[KafkaAppender], None],
+    ) -> None:
+        self.producer = producer
+        self.admin = admin
+        self._limit = record_limit_bytes
+        self._on_buried = on_buried
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._burial: asyncio.Task[None] | None = None
+
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> int:
+        """See the port.
+
+        Raises:
+            BusUnavailable: this appender is closed, or has failed before; nothing was written.
+        """
+        if self._burial is not None:
+            raise BusUnavailable("This appender is closed. Ask the log for another one.")
+        if not records:
+            return await self.admin.end_offset(topic, partition)
+        compacted = self.admin.compacted(topic)
+        size = check_records(topic, records, self._limit, compacted=compacted)
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            lane = self._lanes[topic, partition] = Lane(self, topic, partition)
+        call = Call(records, size, asyncio.get_running_loop().create_future())
+        lane.put(call)
+        return await call.done
+
+    async def close(self) -> None:
+        """See the port."""
+        await self.give_up("the appender was closed")
+
+    def give_up(self, why: str) -> asyncio.Task[None]:
+        """Fail all that waits, and get rid of the producer in the background."""
+        if self._burial is None:
+            self._burial = asyncio.create_task(self._bury())
+            for lane in self._lanes.values():
+                lane.give_up(why)
+        return self._burial
+
+    async def _bury(self) -> None:
+        await bury(self.producer)
+        self._on_buried(self)
+
+
+class Lane:
+    """The appends of one appender to one partition, one request after another."""
+
+    def __init__(self, appender: KafkaAppender, topic: str, partition: int) -> None:
+        self._appender = appender
+        self._topic = topic
+        self._partition = partition
+        self._waiting: deque[Call] = deque()
+        self._sent: list[Call] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def put(self, call: Call) -> None:
+        """Queue a call, to be sent with all that wait."""
+        self._waiting.append(call)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    def give_up(self, why: str) -> None:
+        """Let every call that waits raise `AppendUncertain`, and send nothing more."""
+        self._fail(
+            AppendUncertain(
+                f"An append to partition {self._partition} of {self._topic!r} was not acknowledged "
+                f"({why}); it may still land. Read the log to find out."
+            )
+        )
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await self._appender.admin.require(self._topic, self._partition)
+            while self._waiting:
+                self._sent = self._take()
+                await self._send_all()
+        except BusError as error:  # before anything was sent, or refused by the broker
+            self._fail(error)
+        except Exception as error:  # whatever it was, those who wait must hear of it
+            self._appender.give_up(repr(error))
+        finally:
+            self._task = None
+
+    def _take(self) -> list[Call]:
+        """Return the calls that fit one batch; a call that does not fit goes by itself."""
+        calls = [self._waiting.popleft()]
+        size = calls[0].size
+        while self._waiting and size + self._waiting[0].size <= BATCH_BYTES:
+            calls.append(self._waiting.popleft())
+            size += calls[-1].size
+        return calls
+
+    async def _send_all(self) -> None:
+        try:
+            async with asyncio.timeout(APPEND_TIMEOUT_S):
+                offset = await self._send([r for call in self._sent for r in call.records])
+        except MessageSizeTooLargeError as error:
+            self._appender.give_up("another append was too large")
+            raise RecordTooLarge(
+                f"Kafka takes no batch of that size for topic {self._topic!r}; nothing was "
+                "written. Raise the topic's max.message.bytes, or send less."
+            ) from error
+        except UnknownTopicOrPartitionError as error:
+            raise unknown(self._topic, self._partition) from error
+        for call in self._sent:
+            if not call.done.done():
+                call.done.set_result(offset)
+            offset += len(call.records)
+        self._sent = []
+
+    async def _send(self, records: Sequence[Record]) -> int:
+        """Send `records` in as few batches as possible; return where they landed together."""
+        producer, partition = self._appender.producer, self._partition
+        counts, futures = [], []
+        for chunk in chunks(records):
+            batch = producer.create_batch()
+            for r in chunk:
+                headers = list(r.headers)
+                taken = batch.append(key=r.key, value=r.value, timestamp=None, headers=headers)
+                assert taken is not None, "a producer's batch is larger than a chunk"
+            batch.close()
+            futures.append(await producer.send_batch(batch, self._topic, partition=partition))
+            counts.append(len(chunk))
+        return landed(await asyncio.gather(*futures), counts)
+
+    def _fail(self, error: BusError) -> None:
+        for call in (*self._sent, *self._waiting):
+            if not call.done.done():
+                call.done.set_exception(type(error)(*error.args))
+        self._sent = []
+        self._waiting.clear()
+
+
+def chunks(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """Cut `records` into runs that fit a batch; a record that alone does not is its own run."""
+    start = size = 0
+    for number, record in enumerate(records):
+        bytes_ = size_of(record)
+        if size + bytes_ > BATCH_BYTES and number > start:
+            yield records[start:number]
+            start, size = number, 0
+        size += bytes_
+    yield records[start:]
+
+
+def landed(batches: Sequence[RecordMetadata | None], counts: Sequence[int]) -> int:
+    """Return the offset of the first batch, if all are known to have landed side by side."""
+    first = expected = -1 if batches[0] is None else int(batches[0].offset)
+    for batch, count in zip(batches, counts, strict=True):
+        if batch is None or batch.offset < 0 or batch.offset != expected:
+            raise KafkaError("batches landed apart, or nobody knows where")
+        expected += count
+    return first
