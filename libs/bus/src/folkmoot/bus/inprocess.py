@@ -91,25 +91,36 @@ def hub(name: str) -> Hub:
 class InProcessSubscription:
     """The `Subscription` port: a bounded queue, and the task that empties it."""
 
-    def __init__(self, hub_: Hub, pattern: str, receive: Receiver, *, shared: bool) -> None:
+    def __init__(
+        self, gossip: InProcessGossip, pattern: str, receive: Receiver, *, shared: bool
+    ) -> None:
         self.pattern, self.shared = pattern, shared
-        self.dropped = 0
-        self.failed = 0
+        self._gossip, self._receive = gossip, receive
         self._busy = self._closed = False
-        self._hub, self._receive = hub_, receive
         self._pending: asyncio.Queue[tuple[Gossiped, Answer | None]] = asyncio.Queue(
             PENDING_MESSAGES
         )
-        hub_.subscriptions.add(self)
-        hub_.changed()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = asyncio.create_task(self._run(), name=f"gossip {pattern}")
 
     def offer(self, message: Gossiped, answer: Answer | None) -> None:
         """Queue `message`, or drop it if too many wait."""
         try:
             self._pending.put_nowait((message, answer))
         except asyncio.QueueFull:
-            self.dropped += 1
+            self._gossip.dropped += 1
+            self._gossip.last_error = f"A handler of {self.pattern!r} is too slow: messages lost."
+
+    async def close(self) -> None:
+        """See the port. What waits is dropped, and requests among it are refused."""
+        self._gossip.forget(self)
+        self._closed = True
+        while not self._pending.empty():
+            message, answer = self._pending.get_nowait()
+            _refuse(answer, f"The responder on {message.subject!r} has gone.")
+        if not self._busy:
+            self._task.cancel()
+        if asyncio.current_task() is not self._task:
+            await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         while not self._closed:
@@ -117,47 +128,38 @@ class InProcessSubscription:
             self._busy = True
             try:
                 await self._receive(message, answer)
-            except Exception:
-                self.failed += 1
+            except Exception as error:
                 log.exception("A handler of %s failed on %s", self.pattern, message.subject)
+                self._gossip.errors += 1
+                self._gossip.last_error = repr(error)
+                _refuse(answer, f"The responder on {message.subject!r} failed: {error!r}")
             self._busy = False
-
-    async def close(self) -> None:
-        """See the port."""
-        self._hub.subscriptions.discard(self)
-        self._hub.changed()
-        self._closed = True
-        if not self._busy:
-            self._task.cancel()
-        if asyncio.current_task() is not self._task:
-            await asyncio.wait([self._task])
 
 
 class InProcessGossip:
-    """The `Gossip` port on a hub."""
+    """The `Gossip` port on a hub.
+
+    `errors` counts what went wrong and `last_error` says what it was last, for readiness and
+    metrics; `dropped` counts messages lost to handlers that were too slow.
+    """
 
     def __init__(self, hub_: Hub) -> None:
+        self.errors = self.dropped = 0
+        self.last_error: str | None = None
         self._hub = hub_
-        self._subscriptions: set[InProcessSubscription] = set()
+        self._own: set[InProcessSubscription] = set()
         self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can be sent now."""
+        return not self._closed
 
     async def publish(
         self, subject: str, data: bytes, headers: Mapping[str, str] | None = None
     ) -> None:
         """See the port."""
         self._hub.send(self._message(subject, data, headers))
-
-    def _message(
-        self, subject: str, data: bytes, headers: Mapping[str, str] | None = None
-    ) -> Gossiped:
-        check_subject(subject)
-        if self._closed:
-            raise BusUnavailable("The gossip is closed. Connect again.")
-        if len(data) > MESSAGE_LIMIT_BYTES:
-            raise RecordTooLarge(
-                f"A message of {len(data):,} bytes is over the limit of {MESSAGE_LIMIT_BYTES:,}."
-            )
-        return Gossiped(subject, data, headers or NO_HEADERS)
 
     async def subscribe(self, subject: str, handler: Handler) -> InProcessSubscription:
         """See the port."""
@@ -177,19 +179,11 @@ class InProcessGossip:
 
         return self._subscribed(subject, receive, shared=True)
 
-    def _subscribed(
-        self, subject: str, receive: Receiver, *, shared: bool
-    ) -> InProcessSubscription:
-        check_pattern(subject)
-        subscription = InProcessSubscription(self._hub, subject, receive, shared=shared)
-        self._subscriptions.add(subscription)
-        return subscription
-
     async def request(self, subject: str, data: bytes, timeout_ms: int) -> bytes:
-        """See the port."""
+        """See the port. A responder that fails is reported at once."""
         answer: Answer = asyncio.get_running_loop().create_future()
         if not self._hub.send(self._message(subject, data), answer):
-            raise NoResponder(f"Nobody listens on {subject!r}.")
+            raise NoResponder(f"Nobody listens on {subject!r}. Is the service running?")
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 return await answer
@@ -199,6 +193,43 @@ class InProcessGossip:
     async def close(self) -> None:
         """See the port."""
         self._closed = True
-        for subscription in tuple(self._subscriptions):
+        for subscription in tuple(self._own):
             await subscription.close()
-        self._subscriptions.clear()
+
+    def forget(self, subscription: InProcessSubscription) -> None:
+        """A subscription ends."""
+        self._own.discard(subscription)
+        self._hub.subscriptions.discard(subscription)
+        self._hub.changed()
+
+    def _subscribed(
+        self, subject: str, receive: Receiver, *, shared: bool
+    ) -> InProcessSubscription:
+        check_pattern(subject)
+        self._check_open()
+        subscription = InProcessSubscription(self, subject, receive, shared=shared)
+        self._own.add(subscription)
+        self._hub.subscriptions.add(subscription)
+        self._hub.changed()
+        return subscription
+
+    def _message(
+        self, subject: str, data: bytes, headers: Mapping[str, str] | None = None
+    ) -> Gossiped:
+        check_subject(subject)
+        self._check_open()
+        if len(data) > MESSAGE_LIMIT_BYTES:
+            raise RecordTooLarge(
+                f"A message of {len(data):,} bytes for {subject!r} is over the limit of "
+                f"{MESSAGE_LIMIT_BYTES:,}. Send less, or send a reference."
+            )
+        return Gossiped(subject, data, headers or NO_HEADERS)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BusUnavailable("This gossip is closed. Connect again.")
+
+
+def _refuse(answer: Answer | None, why: str) -> None:
+    if answer is not None and not answer.done():
+        answer.set_exception(NoResponder(why))
