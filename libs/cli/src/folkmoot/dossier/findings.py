@@ -40,7 +40,7 @@ def _breadth(made: tuple[str, Sequence[Fact]]) -> int:
 def problem_text(problem: Problem) -> str:
     """Return what is wrong with a requirement."""
     found = f"found {problem.found}" if problem.found else "not installed"
-    return f"needs {problem.requirement}: {found}"
+    return f"needs {problem.requirement} ({found})"
 
 
 def why_here(package: Package) -> str:

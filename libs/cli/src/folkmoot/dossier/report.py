@@ -201,5 +201,6 @@ SECTIONS = (_unmet, _licences, _points, _heaviest, _unneeded, _unreadable)
 
 
 def _row(package: Package, evidence: Evidence, cite: Citations) -> Row:
-    facts = evidence.of(package.name, "version", "bytes", "native", "editable")
+    native = ["native"] if package.native else []
+    facts = evidence.of(package.name, "version", "bytes", *native, "editable")
     return Row(package, cite.facts([*facts, *evidence.licence(package.name)]))

@@ -54,6 +54,10 @@ class Need:
         marker = self.requirement.marker
         return marker is None or marker.evaluate({"extra": extra})
 
+    def is_for(self, extra: str) -> bool:
+        """Whether it applies here because of `extra` alone."""
+        return self.applies(extra) and not self.applies(NO_EXTRA)
+
 
 @dataclass
 class Requirements:
@@ -73,9 +77,9 @@ def resolve(facts: Mapping[str, Sequence[Fact]]) -> Requirements:
     for name, needs in stated.items():
         found.needs[name] = [need for need in needs if _counts(need, asked[name])]
         for extra in sorted({extra for need in needs for extra in need.extras_named}):
-            adds = {need.name for need in needs if need.applies(extra)} - {name}
+            adds = {need.name for need in needs if need.is_for(extra)} - {name}
             if extra not in asked[name] and adds <= stated.keys():
-                for added in adds - {need.name for need in found.needs[name]}:
+                for added in adds:
                     found.optional[added].add(f"{name}[{extra}]")
     return found
 
