@@ -57,7 +57,10 @@ def _planned(team: Team, step: Step) -> dict[str, Any]:
 
 
 async def aggregate(team: Team, context: Context, results: Mapping[str, Json]) -> Any:
-    """Return the task's result: the team's own aggregation, or the steps' results by id."""
+    """Return the task's result: the team's own aggregation, or the steps' results by id.
+
+    A team that neither plans nor aggregates has one step, and its result is the task's.
+    """
     if team.aggregator is None or team.aggregator.aggregate_hook is None:
-        return results
+        return results if team.planner else next(iter(results.values()))
     return await team.aggregator.aggregate_hook(context, results)
