@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from folkmoot.bus.ports import BusError, Record, RecordTooLarge
+from folkmoot.bus.ports import BusError, Record, RecordTooLarge, Stored
 
 RECORD_LIMIT_BYTES = 1024 * 1024  # as Kafka's default `max.message.bytes` has it
 FRAMING_BYTES = 70  # the most that Kafka adds to a record: lengths, time, and the batch's head
 HEADER_BYTES = 10  # the most that it adds to a header
 
 
-def size_of(record: Record) -> int:
+def size_of(record: Record | Stored) -> int:
     """Return the most bytes that the record takes on Kafka."""
     size = FRAMING_BYTES + len(record.value or b"") + len(record.key or b"")
     for name, value in record.headers:

@@ -13,6 +13,7 @@ import asyncio
 import copy
 from collections.abc import Sequence
 
+from folkmoot.bus.limits import size_of
 from folkmoot.bus.ports import BusError, Stored
 from folkmoot.bus.sqlite.writer import Append
 
@@ -84,10 +85,12 @@ class Shard:
 
     def _trim(self) -> None:
         """Drop the older half, so that trimming costs little per record."""
-        del self._ring[: (len(self._ring) + 1) // 2]
-        self._bytes //= 2
-        if self._bytes > RING_BYTES:
-            self._forget()
+        drop = max(0, len(self._ring) - RING_RECORDS)
+        self._bytes -= sum(map(size_of, self._ring[:drop]))
+        while self._bytes > RING_BYTES // 2:
+            self._bytes -= size_of(self._ring[drop])
+            drop += 1
+        del self._ring[:drop]
 
     def _forget(self) -> None:
         self._ring.clear()
