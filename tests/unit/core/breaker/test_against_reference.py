@@ -595,6 +595,7 @@ class Breakers(RuleBasedStateMachine):
         while (due := self.machine.due(self.state)) is not None:
             self.clock = max(self.clock, due)
             self.tick()
+            self.every_figure_is_what_the_history_amounts_to()
         for name, target in self.state.targets.items():
             assert target.circuit.phase != "half-open"
             assert not target.flights

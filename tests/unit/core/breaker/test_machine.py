@@ -19,7 +19,7 @@ from folkmoot.core.breaker import (
     WindowShaped,
     describe,
 )
-from folkmoot.core.breaker.state import Circuit, Target
+from folkmoot.core.breaker.state import ROUTES_REMEMBERED_MAX, Circuit, Target
 from folkmoot.core.kernel import Effect, Led, Local, Position, Refused, Send, Tick
 from folkmoot.core.messages import (
     Address,
@@ -208,6 +208,17 @@ def test_what_succeeded_is_remembered_nowhere() -> None:
     assert proxy.machine.due(proxy.state) is None
 
 
+def test_only_so_many_steps_are_remembered_and_the_longest_untried_is_forgotten() -> None:
+    target = Proxy().target
+    for n in range(ROUTES_REMEMBERED_MAX):
+        target.remember_route(f"s{n}", 0)
+    target.remember_route("s0", 1)
+    target.remember_route("another", 1)
+    assert len(target.routes) == ROUTES_REMEMBERED_MAX
+    assert "s1" not in target.routes
+    assert target.routes["s0"] == 1
+
+
 def test_the_same_call_again_is_not_admitted_again() -> None:
     proxy = Proxy()
     proxy.admit("a")
@@ -313,6 +324,15 @@ def test_more_workers_take_on_those_who_wait() -> None:
     ]
 
 
+def test_those_who_wait_take_turns_too() -> None:
+    proxy = Proxy(replace(STEADY, worker_queue_percent=0), partitions=3, concurrency=1)
+    proxy.admit(*"abc")
+    proxy.hear(call("g"))
+    proxy.hear(call("h"))
+    events = proxy.hear(RegisterAgent("writer", "news", 4, 2, ("write",)))
+    assert [e.partition for e in events if isinstance(e, CallDequeued)] == [3, 0]
+
+
 def test_fewer_workers_get_no_more_than_they_can_take() -> None:
     proxy = full()
     proxy.hear(RegisterAgent("writer", "news", 1, 1, ("write",)))
@@ -416,6 +436,15 @@ def test_slow_calls_open_the_breaker_if_that_is_asked_for() -> None:
     proxy.hear(outcome("a", duration_ms=99))
     events = proxy.hear(outcome("b", duration_ms=100))
     assert events[-1] == BreakerOpened("writer", "slow-rate", 2_000, 1, 0, 2, 0, 1)
+
+
+def test_a_slow_success_ends_a_row_of_failures() -> None:
+    rules = {"slow_call_ms": 100, "slow_rate_percent": 50, "failure_rate_percent": 100}
+    proxy = Proxy(replace(STEADY, calls_min=2, **rules))
+    proxy.admit(*"ab")
+    proxy.fail("a")
+    events = proxy.hear(outcome("b", duration_ms=100))
+    assert events[-1] == BreakerOpened("writer", "slow-rate", 2_000, 1, 0, 2, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -666,6 +695,17 @@ def test_calls_that_expire_together_open_the_breaker_and_free_no_slot_for_who_wa
         *["CallExpired"] * 6, "BreakerOpened", "CallRefused"
     ]  # fmt: skip
     assert proxy.refusal().kind == "breaker-open"
+
+
+def test_silence_that_began_before_the_last_transition_does_not_count() -> None:
+    proxy = Proxy()
+    proxy.hear(call("a", deadline_at=START + 3_000))
+    proxy.trip()
+    proxy.probe("p")
+    proxy.hear(outcome("p"))
+    proxy.now = START + 3_000 + GRACE_MS
+    assert proxy.hear(Tick()) == [CallExpired("writer", "a", "late")]
+    assert proxy.circuit.consecutive == 0
 
 
 def test_one_tick_expires_a_bounded_number_of_calls() -> None:

@@ -123,7 +123,6 @@ def _fold_transition(target: Target, event: Transition, position: Position) -> S
             circuit.enter("half-open", "retry-time-reached", position.at)
         case BreakerClosed():
             circuit.enter("closed", "probe-succeeded", position.at)
-            circuit.consecutive = 0
             circuit.window.clear()
     return (announce(target),)
 

@@ -75,15 +75,14 @@ def transition(
 ) -> BreakerOpened | BreakerClosed | None:
     """Return how the breaker changes when these calls have ended, None if it does not.
 
-    Only a failed or slow call opens a closed breaker. `hint_ms` is how long the target itself
+    Only a failed or slow call opens a closed breaker; for an open one every end is late, so that
+    none is left to judge it by. `hint_ms` is how long the target itself
     asked to be left alone, 0 if it did not.
     """
     circuit = target.circuit
     if circuit.phase == "half-open":
         probe = next((end for end in ends if end.call_id == circuit.probe), None)
         return None if probe is None else _judge_probe(target, probe, now, settings, hint_ms)
-    if circuit.phase == "open":
-        return None
     return _judge_window(target, ends, now, settings, hint_ms)
 
 

@@ -53,8 +53,7 @@ class Window:
 
     def counts(self, at: int) -> Counts:
         """Return what ended in the window whose current bucket holds `at`."""
-        newest = self.ring[-1].index if self.ring else 0
-        oldest = max(at // self.bucket_ms, newest) - self.buckets + 1
+        oldest = at // self.bucket_ms - self.buckets + 1
         total = Counts()
         for bucket in self.ring:
             if bucket.index >= oldest:
