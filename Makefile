@@ -9,7 +9,7 @@ SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down check fmt lint type layers tidy test unit contract integration e2e \
-        bench-smoke docs clean
+        bench-smoke clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -70,9 +70,6 @@ e2e: setup ## Run the whole platform, embedded and as processes
 
 bench-smoke: setup ## Measure the first run and the no-op saga; JSON=FILE writes the rows
 	@$(BIN)/python -m bench.smoke $(if $(JSON),--json $(JSON))
-
-docs: setup ## Write the generated reference pages again
-	@$(BIN)/python -m docs.generate
 
 clean: ## Remove what was made: the environment, caches and local data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .folkmoot dist

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from folkmoot.bus import connect
+from folkmoot.core.crdt import ORSet
 from folkmoot.sdk.knowledge import read_document
 
 
@@ -35,8 +36,8 @@ async def kept_facts(address: str, saga_id: str) -> list[list[Any]]:
     bus = await connect(address)
     try:
         document = await read_document(bus.log, "facts")
-        assert document is not None
-        return document.tagged(saga_id)  # type: ignore[union-attr]
+        assert isinstance(document, ORSet)
+        return document.tagged(saga_id)
     finally:
         await bus.close()
 

@@ -25,7 +25,7 @@ def dead_member(history: History, saga_id: str) -> str:
         event.data["member"] for event in history.of("session-ended", reason="session-expired")
     }
     assert len(silent & workers) == 1, (workers, expired, silent)
-    return (silent & workers).pop()
+    return str((silent & workers).pop())
 
 
 async def test_a_plain_run(tmp_path: Path, platform_address: str) -> None:

@@ -108,6 +108,10 @@ async def test_results_are_aggregated_by_the_team_or_returned_as_they_are() -> N
         assert ctx is CONTEXT
         return len(results)
 
+    async def no_steps(ctx: Any, task: Question) -> list[Step]:
+        return []
+
     results = {"a": 1, "b": [2]}
     assert await aggregate(team(aggregator=count), CONTEXT, results) == 2
-    assert await aggregate(team(), CONTEXT, results) == results
+    assert await aggregate(team(no_steps), CONTEXT, results) == results
+    assert await aggregate(team(), CONTEXT, {"only": 7}) == 7

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from folkmoot.core.kernel import (
     COURTESY_MS,
     NOTHING,
@@ -15,8 +18,6 @@ from folkmoot.core.kernel import (
     Resign,
     Verdict,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def claim(member: str, term: int = NOTHING, last: int = NOTHING, **fields: int) -> Claim:

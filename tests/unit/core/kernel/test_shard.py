@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from folkmoot.core.kernel import (
     DEAD_LETTERS,
     AppendedElsewhere,
@@ -26,8 +29,6 @@ from folkmoot.core.kernel import (
     Undecodable,
     Verdict,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @dataclass(frozen=True)
@@ -230,10 +231,9 @@ def test_a_gap_in_the_log_is_an_error_and_not_a_guess() -> None:
 def test_replaying_the_log_gives_the_state_of_the_leader(
     steps: list[tuple[int, int, str]],
 ) -> None:
-    pair, offset = Pair(), 0
-    for repeats, amount, action in steps:
+    pair = Pair()
+    for offset, (repeats, amount, action) in enumerate(steps):
         batch = [from_topic(max(0, offset - repeats), amount), from_topic(offset, amount)]
-        offset += 1
         pair.decide(*batch)
         if action == "follow":
             pair.leader.acknowledge(pair.leader.next_offset - 1)
