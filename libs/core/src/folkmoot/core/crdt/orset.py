@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from typing import Any, ClassVar, NamedTuple
 
 from folkmoot.core.crdt.counters import LimitExceeded
@@ -157,22 +158,32 @@ class ORSet:
         return len(self._seen) > len(self._entries)
 
     def digest(self) -> Any:
-        """Return what a peer needs to know to tell what this lacks."""
-        return self._seen.to_json()
+        """Return what a peer needs to know to tell what this lacks.
+
+        A removal adds no dot, so what was seen does not tell it: a hash of what lives does.
+        """
+        return {"seen": self._seen.to_json(), "living": self._living()}
+
+    def _living(self) -> str:
+        text = json.dumps(sorted(self._entries), separators=(",", ":"))
+        return blake2b(text.encode(), digest_size=8).hexdigest()
 
     def delta_since(self, digest: Any) -> ORSet | None:
         """Return what somebody with `digest` lacks or should drop, None if nothing.
 
         Removals are sent whole: as intervals they are no more than the living elements.
         """
-        known = Dots.from_json(digest)
+        if not isinstance(digest, dict):
+            raise MalformedState("a set's digest has what was seen, and a hash of what lives")
+        known = Dots.from_json(digest.get("seen"))
+        if known == self._seen and digest.get("living") == self._living():
+            return None
         delta = ORSet(self.replica)
         for dot, entry in self._entries.items():
             if dot not in known:
                 delta._put(dot, entry)
         delta._seen.join(self._seen.without(self._entries))
-        news = delta._entries or known != self._seen
-        return delta if news else None
+        return delta if delta._seen else None
 
     def split(self, entries_max: int) -> list[ORSet]:
         """Return parts that join to this, each with at most `entries_max` elements.
