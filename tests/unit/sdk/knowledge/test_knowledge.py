@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from folkmoot.bus import Bus, Record, Topic, connect
 from folkmoot.bus.ports import AppendUncertain
 from folkmoot.contracts.topics import KNOWLEDGE
