@@ -214,6 +214,13 @@ class World:
             self.members[name] = Member(self, name, **fields)
         return [self.members[name] for name in names]
 
+    def replica(self, name: str, log: FaultyLog) -> Replica[Sum]:
+        """Return a replica that somebody else runs."""
+        timing = Timing(ttl_ms=TTL_MS)
+        candidacy = OpenCandidacy(name, NAME.origin, timing, lambda: [name])
+        bus = Bus(log, None, name)  # type: ignore[arg-type]
+        return Replica(Adder(), NAME, name, bus, candidacy, LoopClock(), timing)
+
     async def end(self) -> None:
         for member in self.members.values():
             if not member.task.done():
