@@ -1,13 +1,16 @@
 """Decides how a saga is undone: what is reached next, going from dependants to what they need.
 
 A step is reached when all its scheduled dependants have been dealt with. One that has no
-compensation is passed over, which may reach the next at once; so one answer can lead to a wave of
-events, worked out here without changing the state.
+compensation, or of which no attempt was ever let in, is passed over, which may reach the next at
+once; so one answer can lead to a wave of events, worked out here without changing the state. What
+a wave has no room for stays `ready` in the state, and the next `Tick` goes on from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
 
 from folkmoot.core.messages import Failure, Outcome
 from folkmoot.core.saga.events import (
@@ -22,9 +25,18 @@ from folkmoot.core.saga.events import (
 )
 from folkmoot.core.saga.settings import SagaSettings
 from folkmoot.core.saga.state import Saga, Step
-from folkmoot.core.saga.waiting import wait_ms
+from folkmoot.core.saga.waiting import asked_ms, reason, wait_ms
 
 Events = list[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the last forward call ends: decided with what follows, and not yet in the state."""
+
+    step_id: str
+    succeeded: bool
+    begun: bool
 
 
 def begin_undoing(
@@ -33,22 +45,29 @@ def begin_undoing(
     failed_step: str | None,
     now: int,
     settings: SagaSettings,
-    just_succeeded: str | None = None,
+    ending: Ending | None = None,
 ) -> Events:
-    """Return the first wave: called when no forward call is under way any more.
-
-    `just_succeeded` is a step whose success is decided with this and not yet in the state.
-    """
+    """Return the first wave: called when no forward call is under way any more."""
     scheduled = [step for step in saga.steps.values() if step.scheduled]
     if not scheduled:
         return [SagaFailed(saga.saga_id, failure, failed_step)]
     blockers = count_blockers(saga)
     free = [step.plan.id for step in scheduled if blockers[step.plan.id] == 0]
-    wave = _Wave(saga, blockers, len(scheduled), now, settings, just_succeeded)
+    wave = _Wave(saga, blockers, len(scheduled), now, settings, ending)
     events = [UndoingStarted(saga.saga_id), *wave.reach(free)]
-    if wave.left == 0:
-        events.append(SagaCompensated(saga.saga_id, failure, failed_step))
-    return events
+    return events + _end(saga, wave, failure, failed_step)
+
+
+def go_on_undoing(saga: Saga, now: int, settings: SagaSettings) -> Events:
+    """Return the next wave of what is ready to be undone."""
+    assert saga.failure is not None
+    wave = _Wave(saga, _Overlay(saga), saga.undo_left, now, settings)
+    events = wave.reach(islice(saga.ready, settings.wave_max))
+    return events + _end(saga, wave, saga.failure, saga.failed_step)
+
+
+def _end(saga: Saga, wave: _Wave, failure: Failure, failed_step: str | None) -> Events:
+    return [] if wave.left else [SagaCompensated(saga.saga_id, failure, failed_step)]
 
 
 def count_blockers(saga: Saga) -> dict[str, int]:
@@ -82,8 +101,7 @@ def undo_answered(
     """Return what an answer about an attempt to undo brings about."""
     if outcome.status == "succeeded":
         return _undone(saga, step, now, settings)
-    failure = outcome.failure or Failure("unknown", "no reason was given")
-    return undo_failed(saga, step, failure, now, settings)
+    return undo_failed(saga, step, reason(outcome), now, settings)
 
 
 def undo_failed(
@@ -92,7 +110,7 @@ def undo_failed(
     """Return the next attempt: undoing is retried until it succeeds."""
     attempt = step.undo_attempt
     wait = wait_ms(settings.compensation_backoff, attempt, f"{saga.saga_id}/{step.plan.id}/undo")
-    at = now + max(wait, failure.retry_after_ms or 0)
+    at = now + max(wait, asked_ms(failure, settings))
     events: Events = [
         StepCompensationRetryScheduled(saga.saga_id, step.plan.id, attempt, at, failure)
     ]
@@ -103,13 +121,9 @@ def undo_failed(
 
 def _undone(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
     assert saga.failure is not None
-    blockers = _Overlay(saga)
-    wave = _Wave(saga, blockers, saga.undo_left, now, settings)
-    events: Events = [StepCompensated(saga.saga_id, step.plan.id)]
-    events += wave.settle(step)
-    if wave.left == 0:
-        events.append(SagaCompensated(saga.saga_id, saga.failure, saga.failed_step))
-    return events
+    wave = _Wave(saga, _Overlay(saga), saga.undo_left, now, settings)
+    events: Events = [StepCompensated(saga.saga_id, step.plan.id), *wave.settle(step)]
+    return events + _end(saga, wave, saga.failure, saga.failed_step)
 
 
 class _Overlay(dict[str, int]):
@@ -134,27 +148,32 @@ class _Wave:
         left: int,
         now: int,
         settings: SagaSettings,
-        just_succeeded: str | None = None,
+        ending: Ending | None = None,
     ) -> None:
         self._saga, self._blockers, self.left = saga, blockers, left
         self._now, self._settings = now, settings
-        self._just_succeeded = just_succeeded
+        self._ending = ending
 
     def reach(self, step_ids: Iterable[str]) -> Events:
-        """Return the events for steps that nothing blocks any more."""
+        """Return the events for steps that nothing blocks any more, as many as an entry takes."""
         events: Events = []
         waiting = list(step_ids)
-        while waiting:
+        while waiting and len(events) < self._settings.wave_max:
             step = self._saga.steps[waiting.pop()]
-            if step.plan.compensable:
+            if step.plan.compensable and self._ending_of(step).begun:
                 events.append(self._undo(step))
             else:
                 events.append(StepPassedOver(self._saga.saga_id, step.plan.id))
                 waiting += self._freed(step)
         return events
 
+    def _ending_of(self, step: Step) -> Ending:
+        if self._ending is not None and self._ending.step_id == step.plan.id:
+            return self._ending
+        return Ending(step.plan.id, step.succeeded, step.begun)
+
     def _undo(self, step: Step) -> StepCompensationScheduled:
-        succeeded = step.succeeded or step.plan.id == self._just_succeeded
+        succeeded = self._ending_of(step).succeeded
         return schedule_undo(self._saga, step, self._now, self._settings, succeeded=succeeded)
 
     def settle(self, step: Step) -> Events:

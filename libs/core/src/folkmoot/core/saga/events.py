@@ -74,7 +74,8 @@ class PlanRecorded:
 class StepScheduled:
     """An attempt begins. From here on the step counts as having had an effect, maybe.
 
-    Compensation is thereby registered before the attempt can do anything.
+    Compensation is thereby registered before the attempt can do anything. Only a refusal, which
+    says that the attempt never began, takes it back.
     """
 
     saga_id: str
@@ -123,17 +124,21 @@ class StepDeferred:
 
 @dataclass(frozen=True, slots=True)
 class StepFailed:
-    """A step has failed for good, or was given up because the saga is being undone."""
+    """A step has failed for good, or was given up because the saga is being undone.
+
+    `begun`: this last attempt may have had an effect; it was not refused.
+    """
 
     saga_id: str
     step_id: str
     attempt: int
     failure: Failure
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class CallAbandoned:
-    """Nobody waits for this call any more; who has it is told."""
+    """A call was not answered in time. Nobody waits for it any more; who has it is told."""
 
     saga_id: str
     step_id: str
@@ -142,7 +147,10 @@ class CallAbandoned:
 
 @dataclass(frozen=True, slots=True)
 class CompensationStarted:
-    """The saga goes backwards from here on, because of `failure`, of `step_id` if it is one's."""
+    """The saga goes backwards from here on, because of `failure`, of `step_id` if it is one's.
+
+    What is under way is cancelled.
+    """
 
     saga_id: str
     failure: Failure
@@ -200,7 +208,7 @@ class StepCompensated:
 
 @dataclass(frozen=True, slots=True)
 class StepPassedOver:
-    """A step that has no compensation is reached while undoing."""
+    """Undoing reaches a step that has no compensation, or of which no attempt ever began."""
 
     saga_id: str
     step_id: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Position, Send
@@ -123,6 +123,7 @@ class Folding:
         for planned in event.steps:
             for need in planned.needs:
                 saga.steps[need].dependants.append(planned.id)
+        _release(state, saga, [planned.id for planned in event.steps if not planned.needs])
         return ()
 
     def _scheduled(self, state: SagaState, event: happened.StepScheduled, _at: Position) -> Effects:
@@ -131,6 +132,7 @@ class Folding:
         step.phase, step.attempt, step.call_id = "running", event.attempt, event.call_id
         step.deadline_at = event.deadline_at
         saga.calls += 1
+        _take(state, saga, step.plan.id)
         state.timers.set(f"{saga.saga_id}/{step.plan.id}", event.expires_at)
         if event.kind == "aggregate":
             saga.phase = "aggregating"
@@ -146,23 +148,29 @@ class Folding:
     def _succeeded(self, state: SagaState, event: happened.StepSucceeded, _at: Position) -> Effects:
         saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.result, step.succeeded = "succeeded", event.result, True
+        step.begun = True
         if step.kind == "step":
             saga.left -= 1
             for dependant in step.dependants:
                 saga.steps[dependant].unmet -= 1
+            if step.dependants and saga.phase == "running":
+                free = [name for name in step.dependants if saga.steps[name].unmet == 0]
+                _release(state, saga, free)
         return ()
 
     def _retried(
         self, state: SagaState, event: happened.StepRetryScheduled, _at: Position
     ) -> Effects:
         _, step = self._ended_call(state, event.saga_id, event.step_id)
-        step.phase, step.failure = "retrying", event.failure
+        step.phase, step.failure, step.begun = "retrying", event.failure, True
+        step.deferrals, step.deferred_since = 0, None
         state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
         return ()
 
     def _deferred(self, state: SagaState, event: happened.StepDeferred, at: Position) -> Effects:
         _, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.failure = "deferred", event.failure
+        step.deferrals += 1
         if step.deferred_since is None:
             step.deferred_since = at.at
         state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
@@ -171,6 +179,7 @@ class Folding:
     def _step_failed(self, state: SagaState, event: happened.StepFailed, _at: Position) -> Effects:
         saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.failure = "failed", event.failure
+        step.begun |= event.begun
         if saga.failed_step is None and saga.phase != "compensating":
             saga.failed_step = event.step_id
         return ()
@@ -188,10 +197,7 @@ class Folding:
         saga = state.sagas[event.saga_id]
         step = saga.find(event.step_id)
         assert step is not None
-        cancel = CancelCall(event.call_id, event.saga_id, step.plan.agent)
-        if step.kind == "step":
-            return (Send(BREAKER, cancel, key=step.plan.agent),)
-        return (Send(inbox(f"team.{saga.team}"), cancel, partition=0),)
+        return (_cancel(saga, step, event.call_id),)
 
     # -- backwards --------------------------------------------------------------------------
 
@@ -200,18 +206,23 @@ class Folding:
     ) -> Effects:
         saga = state.sagas[event.saga_id]
         saga.phase, saga.failure = "compensating", event.failure
-        for step in [*saga.steps.values(), *saga.hooks.values()]:
+        saga.ready.clear()
+        state.backlog.pop(saga.saga_id, None)
+        steps = [*saga.steps.values(), *saga.hooks.values()]
+        for step in steps:
             if step.phase in ("retrying", "deferred"):
                 step.phase = "failed"
                 state.timers.drop(f"{saga.saga_id}/{step.plan.id}")
-        return ()
+        return [_cancel(saga, step, step.call_id) for step in steps if step.called]
 
     def _undoing(self, state: SagaState, event: happened.UndoingStarted, _at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         saga.undoing = True
         for step_id, blockers in count_blockers(saga).items():
             saga.steps[step_id].blockers = blockers
-        saga.undo_left = sum(step.scheduled for step in saga.steps.values())
+        scheduled = [step for step in saga.steps.values() if step.scheduled]
+        saga.undo_left = len(scheduled)
+        _release(state, saga, [step.plan.id for step in scheduled if step.blockers == 0])
         return ()
 
     def _undo(
@@ -221,6 +232,7 @@ class Folding:
         step = saga.steps[event.step_id]
         step.phase, step.call_id = "compensating", event.call_id
         step.undo_attempt, step.deadline_at = event.attempt, event.deadline_at
+        _take(state, saga, step.plan.id)
         state.timers.set(f"{saga.saga_id}/{step.plan.id}", event.expires_at)
         return (self._call(saga, step, "compensate", step.result, event.in_doubt),)
 
@@ -254,8 +266,11 @@ class Folding:
         step = saga.steps[step_id]
         saga.undo_left -= 1
         state.timers.drop(f"{saga_id}/{step_id}")
+        _take(state, saga, step_id)
         for need in step.plan.needs:
             saga.steps[need].blockers -= 1
+        free = [need for need in step.plan.needs if saga.steps[need].blockers == 0]
+        _release(state, saga, free)
         return saga, step
 
     # -- the others -------------------------------------------------------------------------
@@ -292,6 +307,29 @@ class Folding:
         if step.kind == "step":
             return Send(BREAKER, call, key=step.plan.agent)
         return Send(inbox(f"team.{saga.team}"), call, partition=0)
+
+
+def _cancel(saga: Saga, step: Step, call_id: str) -> Send:
+    cancel = CancelCall(call_id, saga.saga_id, step.plan.agent)
+    if step.kind == "step":
+        return Send(BREAKER, cancel, key=step.plan.agent)
+    return Send(inbox(f"team.{saga.team}"), cancel, partition=0)
+
+
+def _release(state: SagaState, saga: Saga, step_ids: Iterable[str]) -> None:
+    """Make steps ready: nothing holds them back any more."""
+    for step_id in step_ids:
+        saga.ready[step_id] = None
+    if saga.ready:
+        state.backlog[saga.saga_id] = None
+
+
+def _take(state: SagaState, saga: Saga, step_id: str) -> None:
+    """Take a step out of those that are ready, if it was."""
+    if saga.ready:
+        saga.ready.pop(step_id, None)
+        if not saga.ready:
+            state.backlog.pop(saga.saga_id, None)
 
 
 def _direction(saga: Saga, step: Step, kind: str) -> Json:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 
 from folkmoot.core.messages import Failure, Outcome
-from folkmoot.core.saga.backward import begin_undoing
+from folkmoot.core.saga.backward import Ending, begin_undoing
 from folkmoot.core.saga.events import (
-    CallAbandoned,
     CompensationStarted,
     ForwardKind,
     PlannedStep,
@@ -19,14 +19,18 @@ from folkmoot.core.saga.events import (
     StepScheduled,
     StepSucceeded,
 )
-from folkmoot.core.saga.plan import InvalidPlan, parse_plan, plan_hash
-from folkmoot.core.saga.settings import AGGREGATE, PLAN, Backoff, SagaSettings
+from folkmoot.core.saga.plan import InvalidPlan, parse_plan
+from folkmoot.core.saga.settings import (
+    AGGREGATE,
+    DETAIL_CHARS_MAX,
+    PLAN,
+    Backoff,
+    SagaSettings,
+)
 from folkmoot.core.saga.state import Saga, Step
-from folkmoot.core.saga.waiting import wait_ms
+from folkmoot.core.saga.waiting import asked_ms, reason, wait_ms
 
 Events = list[object]
-
-UNKNOWN = Failure("unknown", "no reason was given")
 
 
 def hook(name: ForwardKind, team: str, settings: SagaSettings) -> PlannedStep:
@@ -54,15 +58,20 @@ def schedule(
     attempt: int,
     now: int,
     settings: SagaSettings,
+    deferrals: int = 0,
 ) -> StepScheduled:
-    """Return the event that begins an attempt."""
+    """Return the event that begins an attempt, which was refused `deferrals` times before.
+
+    Each try has a call id of its own, so that no answer is taken for that of another.
+    """
     deadline_at = now + step.timeout_ms
+    tried = f"{attempt}.{deferrals}" if deferrals else f"{attempt}"
     return StepScheduled(
         saga_id,
         step.id,
         kind,
         attempt,
-        f"{saga_id}/{step.id}/do/{attempt}",
+        f"{saga_id}/{step.id}/do/{tried}",
         deadline_at,
         deadline_at + settings.answer_grace_ms,
     )
@@ -71,81 +80,96 @@ def schedule(
 def reschedule(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
     """Return the next attempt of a step whose time has come; a deferred attempt is the same."""
     attempt = step.attempt if step.phase == "deferred" else step.attempt + 1
-    policy = _policy(saga, step, settings)
-    return [schedule(saga.saga_id, policy, step.kind, attempt, now, settings)]
+    plan = policy(saga, step, settings)
+    return [schedule(saga.saga_id, plan, step.kind, attempt, now, settings, step.deferrals)]
 
 
-def _policy(saga: Saga, step: Step, settings: SagaSettings) -> PlannedStep:
+def policy(saga: Saga, step: Step, settings: SagaSettings) -> PlannedStep:
     """Return how a step runs: as planned, or as the settings say for a leader's hook."""
     return step.plan if step.kind == "step" else hook(step.kind, saga.team, settings)
 
 
 def answered(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaSettings) -> Events:
     """Return what an answer about a forward call brings about."""
-    failure = outcome.failure or UNKNOWN
     if outcome.status == "succeeded":
         return _succeeded(saga, step, outcome, now, settings)
-    if saga.phase == "compensating":
-        return given_up(saga, step, failure, now, settings)
-    if outcome.status == "refused" and failure.retryable:
+    failure, refused = reason(outcome), outcome.status == "refused"
+    if refused and failure.retryable and saga.phase != "compensating":
         return _deferred(saga, step, failure, now, settings)
-    return failed(saga, step, failure, now, settings)
+    return failed(saga, step, failure, now, settings, begun=not refused)
 
 
-def failed(saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings) -> Events:
-    """Return the next attempt, or the saga's way back if there is none."""
-    plan = _policy(saga, step, settings)
+def failed(
+    saga: Saga,
+    step: Step,
+    failure: Failure,
+    now: int,
+    settings: SagaSettings,
+    *,
+    begun: bool = True,
+) -> Events:
+    """Return the next attempt, or the saga's way back if there is none.
+
+    `begun` is whether the attempt that failed may have had an effect.
+    """
+    if saga.phase == "compensating":
+        return _given_up(saga, step, failure, now, settings, begun)
+    plan = policy(saga, step, settings)
     if failure.retryable and step.attempt < plan.attempts:
         backoff = Backoff(plan.initial_ms, plan.factor, plan.cap_ms)
         wait = wait_ms(backoff, step.attempt, f"{saga.saga_id}/{plan.id}")
-        at = now + max(wait, failure.retry_after_ms or 0)
+        at = now + max(wait, asked_ms(failure, settings))
         return [StepRetryScheduled(saga.saga_id, plan.id, step.attempt, at, failure)]
-    return _lost(saga, step, failure, now, settings)
+    return _lost(saga, step, failure, now, settings, begun)
 
 
-def _lost(saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings) -> Events:
-    events: Events = [StepFailed(saga.saga_id, step.plan.id, step.attempt, failure)]
-    still = saga.calls - (1 if step.called else 0)
-    return events + turn_back(saga, failure, step.plan.id, still, now, settings)
+def _lost(
+    saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings, begun: bool
+) -> Events:
+    ending = Ending(step.plan.id, succeeded=False, begun=begun or step.begun)
+    return [
+        StepFailed(saga.saga_id, step.plan.id, step.attempt, failure, begun),
+        *turn_back(saga, failure, now, settings, ending),
+    ]
 
 
 def turn_back(
-    saga: Saga,
-    failure: Failure,
-    step_id: str | None,
-    calls: int,
-    now: int,
-    settings: SagaSettings,
+    saga: Saga, failure: Failure, now: int, settings: SagaSettings, ending: Ending | None = None
 ) -> Events:
-    """Return how a saga begins to go backwards, with `calls` forward calls still under way.
+    """Return how a saga begins to go backwards, because of the step that ends if one does.
 
-    They are cancelled but awaited, so that no forward effect comes after its compensation.
+    Calls still under way are awaited, so that no forward effect comes after its compensation.
     """
+    step_id = None if ending is None else ending.step_id
     events: Events = [CompensationStarted(saga.saga_id, failure, step_id)]
-    if calls > 0:
-        running = [*saga.steps.values(), *saga.hooks.values()]
-        return events + [
-            CallAbandoned(saga.saga_id, step.plan.id, step.call_id)
-            for step in running
-            if step.called and step.plan.id != step_id
-        ]
-    return events + begin_undoing(saga, failure, step_id, now, settings)
+    if saga.calls > (0 if ending is None else 1):
+        return events
+    return events + begin_undoing(saga, failure, step_id, now, settings, ending)
 
 
-def given_up(saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings) -> Events:
+def _given_up(
+    saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings, begun: bool
+) -> Events:
     """Return what follows when a forward call ends without success on the way back."""
+    ending = Ending(step.plan.id, succeeded=False, begun=begun or step.begun)
+    failed_now = StepFailed(saga.saga_id, step.plan.id, step.attempt, failure, begun)
+    return [failed_now, *_awaited(saga, now, settings, ending)]
+
+
+def _awaited(saga: Saga, now: int, settings: SagaSettings, ending: Ending) -> Events:
+    """Return how undoing begins if the call that ends is the last that was awaited."""
     assert saga.failure is not None
-    events: Events = [StepFailed(saga.saga_id, step.plan.id, step.attempt, failure)]
-    if saga.calls == 1:
-        events += begin_undoing(saga, saga.failure, saga.failed_step, now, settings)
-    return events
+    if saga.calls > 1:
+        return []
+    return begin_undoing(saga, saga.failure, saga.failed_step, now, settings, ending)
 
 
 def _deferred(saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings) -> Events:
     since = step.deferred_since if step.deferred_since is not None else now
     if now - since >= settings.deferred_ms_max:
-        return _lost(saga, step, failure, now, settings)
-    wait = failure.retry_after_ms if failure.retry_after_ms is not None else settings.deferral_ms
+        return _lost(saga, step, failure, now, settings, begun=False)
+    unasked = failure.retry_after_ms is None
+    wait = settings.deferral_ms if unasked else asked_ms(failure, settings)
     spread = wait_ms(Backoff(max(1, wait // 5), 1.0, max(1, wait // 5)), 1, f"{step.call_id}/{now}")
     return [StepDeferred(saga.saga_id, step.plan.id, step.attempt, now + wait + spread, failure)]
 
@@ -155,24 +179,21 @@ def _succeeded(
 ) -> Events:
     if step.kind == "plan" and saga.phase == "planning":
         return _planned(saga, step, outcome, now, settings)
-    result = None if step.kind == "plan" else outcome.result
-    events: Events = [_success(saga, step, outcome, result)]
+    events: Events = [_success(saga, step, outcome)]
     if saga.phase == "compensating":
-        assert saga.failure is not None
-        if saga.calls == 1:
-            undone = (saga.failure, saga.failed_step, now, settings)
-            events += begin_undoing(saga, *undone, just_succeeded=step.plan.id)
-        return events
+        ending = Ending(step.plan.id, succeeded=True, begun=True)
+        return events + _awaited(saga, now, settings, ending)
     if step.kind == "aggregate":
         return [*events, SagaCompleted(saga.saga_id, outcome.result)]
     return events + _next(saga, step, now, settings)
 
 
-def _success(saga: Saga, step: Step, outcome: Outcome, result: object) -> StepSucceeded:
+def _success(saga: Saga, step: Step, outcome: Outcome) -> StepSucceeded:
+    """Return the event of a success; what a hook returned stands in the event that follows it."""
     return StepSucceeded(
         saga.saga_id,
         step.plan.id,
-        result,
+        outcome.result if step.kind == "step" else None,
         step.attempt,
         outcome.member,
         outcome.runs,
@@ -184,8 +205,23 @@ def _next(saga: Saga, done: Step, now: int, settings: SagaSettings) -> Events:
     """Return what becomes ready when `done` is done."""
     if saga.left == 1:
         return [_aggregate(saga.saga_id, saga.team, now, settings)]
-    ready = [saga.steps[name] for name in done.dependants if saga.steps[name].unmet == 1]
-    return [schedule(saga.saga_id, step.plan, "step", 1, now, settings) for step in ready]
+    dependants = (saga.steps[name] for name in done.dependants)
+    ready = (step.plan for step in dependants if step.unmet == 1)
+    return _begin(saga.saga_id, ready, now, settings)
+
+
+def go_on(saga: Saga, now: int, settings: SagaSettings) -> Events:
+    """Return how more of the steps begin that are ready."""
+    ready = (saga.steps[name].plan for name in saga.ready)
+    return _begin(saga.saga_id, ready, now, settings)
+
+
+def _begin(saga_id: str, ready: Iterable[PlannedStep], now: int, settings: SagaSettings) -> Events:
+    """Return how steps begin, as many as one entry has room for."""
+    return [
+        schedule(saga_id, step, "step", 1, now, settings)
+        for step in islice(ready, settings.wave_max)
+    ]
 
 
 def _aggregate(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:
@@ -194,23 +230,18 @@ def _aggregate(saga_id: str, team: str, now: int, settings: SagaSettings) -> Ste
 
 def _planned(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaSettings) -> Events:
     try:
-        steps = parse_plan(outcome.result, settings)
+        plan = parse_plan(outcome.result, settings)
     except InvalidPlan as problem:
-        failure = Failure("invalid-plan", str(problem), retryable=False)
+        failure = Failure("invalid-plan", str(problem)[:DETAIL_CHARS_MAX], retryable=False)
         return failed(saga, step, failure, now, settings)
     events: Events = [
-        _success(saga, step, outcome, None),
-        PlanRecorded(saga.saga_id, plan_hash(steps), steps),
+        _success(saga, step, outcome),
+        PlanRecorded(saga.saga_id, plan.hash, plan.steps),
     ]
-    return events + _first(saga, steps, now, settings)
-
-
-def _first(saga: Saga, steps: Sequence[PlannedStep], now: int, settings: SagaSettings) -> Events:
-    if not steps:
-        return [_aggregate(saga.saga_id, saga.team, now, settings)]
-    return [
-        schedule(saga.saga_id, step, "step", 1, now, settings) for step in steps if not step.needs
-    ]
+    if not plan.steps:
+        return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
+    first = (step for step in plan.steps if not step.needs)
+    return events + _begin(saga.saga_id, first, now, settings)
 
 
 def first_call(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:

@@ -12,7 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
@@ -30,11 +30,12 @@ from folkmoot.core.saga.events import (
     TeamKnown,
 )
 from folkmoot.core.saga.folding import Folding
-from folkmoot.core.saga.settings import SagaSettings
+from folkmoot.core.saga.settings import DETAIL_CHARS_MAX, SagaSettings
 from folkmoot.core.saga.state import Saga, SagaState, Step
 
 INPUTS = by_wire_name(Task, Outcome, CancelSaga, TeamFormed)
 TEAMS_NAMED_MAX = 10
+TEAM_CHARS_SHOWN = 100
 
 Events = Sequence[object]
 
@@ -63,7 +64,9 @@ class SagaMachine:
         return SagaState()
 
     def due(self, state: SagaState) -> int | None:
-        """Return when the next step times out or is tried again."""
+        """Return when the next step times out or is tried again, the past if one is ready."""
+        if state.backlog:
+            return 0
         earliest = state.timers.earliest()
         return None if earliest is None else max(earliest, state.grace_until)
 
@@ -95,9 +98,10 @@ class SagaMachine:
     def _problem(self, state: SagaState, task: Task) -> Failure | None:
         if task.team not in state.teams:
             known = ", ".join(sorted(state.teams)[:TEAMS_NAMED_MAX]) or "none yet"
+            name = repr(task.team)[:TEAM_CHARS_SHOWN]
             return Failure(
                 "unknown-team",
-                f"no member of a team {task.team!r} has ever joined (known: {known}): start one "
+                f"no member of a team {name} has ever joined (known: {known}): start one "
                 "with `folkmoot worker MODULE:APP`, then submit the task again under another id",
                 retryable=False,
             )
@@ -126,26 +130,44 @@ class SagaMachine:
         if saga is None or saga.phase == "compensating":
             return ()
         why = f"cancelled by {cancel.actor}" + (f": {cancel.reason}" if cancel.reason else "")
-        failure = Failure("cancelled", why, retryable=False)
-        return forward.turn_back(saga, failure, None, saga.calls, now, self._settings)
+        failure = Failure("cancelled", why[:DETAIL_CHARS_MAX], retryable=False)
+        return forward.turn_back(saga, failure, now, self._settings)
 
     # -- time -------------------------------------------------------------------------------
 
     def _decide_led(self, state: SagaState, _led: Led, now: int) -> Events:
         earliest = state.timers.earliest()
-        late = earliest is not None and earliest <= now
-        return (GraceGiven(now + self._settings.takeover_grace_ms),) if late else ()
+        until = now + self._settings.takeover_grace_ms
+        return (GraceGiven(until),) if earliest is not None and earliest <= until else ()
 
     def _decide_tick(self, state: SagaState, _tick: Tick, now: int) -> Events:
-        """Decide one saga's timers at a time: what one step does must not surprise another."""
+        """Decide one thing for a saga at a time: what one step does must not surprise another.
+
+        What this entry has no room for is still due, and has the next `Tick`.
+        """
         events: list[object] = []
         touched: set[str] = set()
-        for key in state.timers.due(now, self._settings.timers_per_tick_max):
-            saga_id, _, step_id = key.partition("/")
+        for saga_id, step_id in self._due(state, now):
+            if len(events) >= self._settings.wave_max:
+                break
             if saga_id not in touched:
                 touched.add(saga_id)
-                events += self._timer(state.sagas[saga_id], step_id, now)
+                saga = state.sagas[saga_id]
+                events += self._go_on(saga, now) if not step_id else self._timer(saga, step_id, now)
         return events
+
+    def _due(self, state: SagaState, now: int) -> Iterator[tuple[str, str]]:
+        """Yield the saga and step of each timer that is due; no step where some are ready."""
+        for saga_id in state.backlog:
+            yield saga_id, ""
+        if now >= state.grace_until:
+            for key in state.timers.due(now, self._settings.wave_max):
+                saga_id, _, step_id = key.rpartition("/")
+                yield saga_id, step_id
+
+    def _go_on(self, saga: Saga, now: int) -> Events:
+        going_on = backward.go_on_undoing if saga.undoing else forward.go_on
+        return going_on(saga, now, self._settings)
 
     def _timer(self, saga: Saga, step_id: str, now: int) -> Events:
         step = saga.find(step_id)
@@ -167,8 +189,7 @@ class SagaMachine:
                 ]
 
     def _timed_out(self, saga: Saga, step: Step, now: int) -> Events:
-        failure = Failure("timed-out", f"no answer came within {step.plan.timeout_ms:,} ms")
+        limit_ms = forward.policy(saga, step, self._settings).timeout_ms
+        failure = Failure("timed-out", f"no answer came within {limit_ms:,} ms")
         abandoned = CallAbandoned(saga.saga_id, step.plan.id, step.call_id)
-        if saga.phase == "compensating":
-            return [abandoned, *forward.given_up(saga, step, failure, now, self._settings)]
         return [abandoned, *forward.failed(saga, step, failure, now, self._settings)]

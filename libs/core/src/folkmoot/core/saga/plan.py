@@ -6,22 +6,45 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from folkmoot.core.messages import Json
 from folkmoot.core.saga.events import PlannedStep
 from folkmoot.core.saga.settings import RESERVED_IDS, SagaSettings
+
+STEP_FIELDS = frozenset(
+    {"id", "name", "agent", "input", "needs", "timeout_ms", "retry", "compensable"}
+)
+RETRY_FIELDS = frozenset({"attempts", "initial_ms", "factor", "cap_ms"})
+
+NAMES_BYTES = 105
+"""What the names of a step's fields add to their values in the log."""
+
+ATTEMPTS_MAX = 1_000_000
+"""Of a step: beyond any use, and no burden to any reader of the number."""
+
+FACTOR_MAX = 1_000_000
+"""Of a back-off: it reaches any cap with the second attempt."""
+
+CYCLE_STEPS_SHOWN_MAX = 10
 
 
 class InvalidPlan(ValueError):
     """A plan cannot be run. The message says what is wrong with which step."""
 
 
-def parse_plan(plan: Json, settings: SagaSettings) -> tuple[PlannedStep, ...]:
-    """Return the steps of a plan, in the plan's order.
+class Plan(NamedTuple):
+    """Steps that can be run, in the plan's order, and what tells them from any others."""
+
+    steps: tuple[PlannedStep, ...]
+    hash: str
+
+
+def parse_plan(plan: Json, settings: SagaSettings) -> Plan:
+    """Return the plan that a leader's hook returned.
 
     Raises:
-        InvalidPlan: it is not a list of steps, or they contradict each other.
+        InvalidPlan: it is not a list of steps, they contradict each other, or are too many.
     """
     if not isinstance(plan, list):
         raise InvalidPlan(f"a plan is a list of steps, not {type(plan).__name__}")
@@ -30,73 +53,102 @@ def parse_plan(plan: Json, settings: SagaSettings) -> tuple[PlannedStep, ...]:
     steps = tuple(_step(number, step, settings) for number, step in enumerate(plan))
     _check_ids(steps)
     _check_needs(steps)
-    return steps
+    text = _text_of(steps)
+    if (size := len(text) + NAMES_BYTES * len(steps)) > settings.plan_bytes_max:
+        raise InvalidPlan(
+            f"{size:,} bytes, the limit is {settings.plan_bytes_max:,}: "
+            "plan fewer steps, or pass references to their inputs"
+        )
+    return Plan(steps, blake2b(text.encode(), digest_size=16).hexdigest())
 
 
-def plan_hash(steps: Sequence[PlannedStep]) -> str:
-    """Return what tells this plan from any other."""
+def _text_of(steps: Sequence[PlannedStep]) -> str:
     fields = [[getattr(step, name) for name in PlannedStep.__slots__] for step in steps]
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 def _step(number: int, step: Json, settings: SagaSettings) -> PlannedStep:
     if not isinstance(step, dict):
         raise InvalidPlan(f"step {number} is no object")
-    label = step.get("id", number)
-    retry = step.get("retry", {})
     try:
-        parsed = PlannedStep(
-            _text(step, "id"),
-            _text(step, "name"),
-            _text(step, "agent"),
-            step.get("input"),
-            _needs(step),
-            _number(step, "timeout_ms", 60_000),
-            _number(retry, "attempts", 3),
-            _number(retry, "initial_ms", 200),
-            float(retry.get("factor", 2.0)),
-            _number(retry, "cap_ms", 30_000),
-            bool(step.get("compensable", False)),
-        )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise InvalidPlan(f"step {label!r}: {error}") from None
-    _check_limits(parsed, settings)
-    return parsed
+        return _parsed(step, settings)
+    except InvalidPlan as error:
+        label = repr(step.get("id", number))[: settings.id_chars_max]
+        raise InvalidPlan(f"step {label}: {error}") from None
+
+
+def _parsed(step: Mapping[str, Any], settings: SagaSettings) -> PlannedStep:
+    retry = step.get("retry", {})
+    if not isinstance(retry, dict):
+        raise InvalidPlan("retry must be an object")
+    _check_fields(step, STEP_FIELDS)
+    _check_fields(retry, RETRY_FIELDS)
+    longest = settings.timeout_ms_max
+    return PlannedStep(
+        _id(step, settings.id_chars_max),
+        _text(step, "name"),
+        _text(step, "agent"),
+        step.get("input"),
+        _needs(step),
+        _number(step, "timeout_ms", 60_000, 1, longest),
+        _number(retry, "attempts", 3, 1, ATTEMPTS_MAX),
+        _number(retry, "initial_ms", 200, 0, longest),
+        _factor(retry),
+        _number(retry, "cap_ms", 30_000, 0, longest),
+        _flag(step, "compensable"),
+    )
+
+
+def _check_fields(source: Mapping[str, Any], known: frozenset[str]) -> None:
+    if not source.keys() <= known:
+        name = next(name for name in source if name not in known)
+        raise InvalidPlan(f"{name!r} is none of its fields: {', '.join(sorted(known))}")
+
+
+def _id(step: Mapping[str, Any], chars_max: int) -> str:
+    step_id = _text(step, "id")
+    if len(step_id) > chars_max or "/" in step_id:
+        raise InvalidPlan(f"use at most {chars_max} characters and no '/' for its id")
+    if step_id in RESERVED_IDS:
+        raise InvalidPlan("its id is reserved for the leader's hook of that name")
+    return step_id
 
 
 def _text(step: Mapping[str, Any], name: str) -> str:
     value = step.get(name)
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} must be a non-empty string")
+        raise InvalidPlan(f"{name} must be a non-empty string")
     return value
 
 
 def _needs(step: Mapping[str, Any]) -> tuple[str, ...]:
     needs = step.get("needs", [])
     if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
-        raise ValueError("needs must be a list of step ids")
+        raise InvalidPlan("needs must be a list of step ids")
     return tuple(dict.fromkeys(needs))
 
 
-def _number(source: Mapping[str, Any], name: str, default: int) -> int:
+def _number(source: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
     value = source.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number above zero")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise InvalidPlan(f"{name} must be a whole number from {least} to {most:,}")
     return value
 
 
-def _check_limits(step: PlannedStep, settings: SagaSettings) -> None:
-    if len(step.id) > settings.id_chars_max or "/" in step.id:
-        raise InvalidPlan(
-            f"step id {step.id[:50]!r}: use at most {settings.id_chars_max} characters and no '/'"
-        )
-    if step.id in RESERVED_IDS:
-        raise InvalidPlan(f"step id {step.id!r} is reserved for the leader's hook of that name")
-    if step.timeout_ms > settings.timeout_ms_max:
-        raise InvalidPlan(f"step {step.id!r}: timeout_ms is over {settings.timeout_ms_max:,}")
-    if step.factor < 1:
-        raise InvalidPlan(f"step {step.id!r}: factor must be at least 1")
+def _factor(retry: Mapping[str, Any]) -> float:
+    value = retry.get("factor", 2.0)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InvalidPlan("factor must be a number")
+    if not 1 <= value <= FACTOR_MAX:
+        raise InvalidPlan(f"factor must be from 1 to {FACTOR_MAX:,}")
+    return float(value)
+
+
+def _flag(step: Mapping[str, Any], name: str) -> bool:
+    value = step.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidPlan(f"{name} must be true or false")
+    return value
 
 
 def _check_ids(steps: Sequence[PlannedStep]) -> None:
@@ -115,7 +167,7 @@ def _check_needs(steps: Sequence[PlannedStep]) -> None:
                 raise InvalidPlan(f"step {step.id!r} needs {need!r}, which is not in the plan")
     stuck = _unorderable(needs)
     if stuck:
-        raise InvalidPlan(f"steps need each other in a cycle: {' → '.join(_cycle(needs, stuck))}")
+        raise InvalidPlan(f"steps need each other in a cycle: {_shown(_cycle(needs, stuck))}")
 
 
 def _unorderable(needs: Mapping[str, Sequence[str]]) -> set[str]:
@@ -145,3 +197,10 @@ def _cycle(needs: Mapping[str, Sequence[str]], stuck: set[str]) -> list[str]:
             return [*path[places[following] :], following]
         places[following] = len(path)
         path.append(following)
+
+
+def _shown(cycle: Sequence[str]) -> str:
+    if len(cycle) <= CYCLE_STEPS_SHOWN_MAX:
+        return " → ".join(cycle)
+    shown = cycle[: CYCLE_STEPS_SHOWN_MAX - 1]
+    return " → ".join([*shown, f"… ({len(cycle) - 1:,} steps in all)", cycle[-1]])

@@ -10,6 +10,9 @@ AGGREGATE: Final = "aggregate"
 RESERVED_IDS = frozenset({PLAN, AGGREGATE})
 """Ids of the leader's hooks; no planned step may have them."""
 
+DETAIL_CHARS_MAX = 2_000
+"""Of a failure's sentence. It is recorded with each event that it leads to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -25,13 +28,19 @@ class SagaSettings:
     """Limits and times of one shard."""
 
     steps_max: int = 10_000
-    """Steps of a plan: a plan is one log entry."""
+    """Steps of a plan."""
+
+    plan_bytes_max: int = 600_000
+    """Of a plan as recorded: it is one log entry, of which Kafka takes a megabyte by default."""
+
+    wave_max: int = 250
+    """Steps begun or undone, and timers decided, in one entry, for the same reason."""
 
     id_chars_max: int = 200
     """Of a step's id: it is part of call ids and subjects."""
 
     timeout_ms_max: int = 7 * 24 * 3600 * 1000
-    """A step that takes more than a week should be a saga of its own."""
+    """For a step's time limit and its waits: what takes longer should be a saga of its own."""
 
     open_sagas_max: int = 100_000
     """Open sagas of a shard: what fits its memory at some kilobytes each."""
@@ -49,7 +58,12 @@ class SagaSettings:
     """When a refused call is tried again if the refusal does not say."""
 
     deferred_ms_max: int = 600_000
-    """For how long in all a step may be refused before it fails: nothing waits for ever."""
+    """For how long without a break a step may be refused before it fails: nothing waits for ever.
+    """
+
+    retry_after_ms_max: int = 3_600_000
+    """The longest wait that a failure may ask for: a slip of units must not hold a saga for years.
+    """
 
     compensation_backoff: Backoff = Backoff(200, 2.0, 60_000)
     stuck_after_attempts: int = 8
@@ -57,6 +71,3 @@ class SagaSettings:
 
     takeover_grace_ms: int = 2_000
     """After a change of leader, for answers that came meanwhile."""
-
-    timers_per_tick_max: int = 200
-    """Timers decided in one entry, so that it stays small."""

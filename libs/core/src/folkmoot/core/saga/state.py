@@ -40,6 +40,8 @@ class Step:
     """One step, or one of the leader's hooks, of an open saga.
 
     `unmet` counts needs without a result; `blockers`, while undoing, dependants not yet undone.
+    `begun` says that an earlier attempt may have had an effect; `deferrals` counts the refusals of
+    the present one.
     """
 
     plan: PlannedStep
@@ -51,10 +53,12 @@ class Step:
     deadline_at: int = 0
     result: Json = None
     succeeded: bool = False
+    begun: bool = False
     unmet: int = 0
     blockers: int = 0
     undo_attempt: int = 0
     stuck: bool = False
+    deferrals: int = 0
     deferred_since: int | None = None
     failure: Failure | None = None
 
@@ -71,7 +75,10 @@ class Step:
 
 @dataclass(slots=True)
 class Saga:
-    """An open saga. `calls` counts the forward calls under way, `left` the steps not done."""
+    """An open saga. `calls` counts the forward calls under way, `left` the steps not done.
+
+    `ready` are the steps that nothing holds back from being begun or, while undoing, undone.
+    """
 
     saga_id: str
     team: str
@@ -84,6 +91,7 @@ class Saga:
     plan_hash: str = ""
     calls: int = 0
     left: int = 0
+    ready: dict[str, None] = field(default_factory=dict)
     undo_left: int = 0
     undoing: bool = False
     compensations: list[str] = field(default_factory=list)
@@ -112,11 +120,15 @@ class Ended:
 
 @dataclass(slots=True)
 class SagaState:
-    """The whole shard. `timers` has one key, `SAGA/STEP`, for each step that waits for a time."""
+    """The whole shard. `timers` has one key, `SAGA/STEP`, for each step that waits for a time.
+
+    `backlog` are the sagas with steps that are ready: more than one entry had room for.
+    """
 
     teams: dict[str, None] = field(default_factory=dict)
     sagas: dict[str, Saga] = field(default_factory=dict)
     ended: OrderedDict[str, Ended] = field(default_factory=OrderedDict)
     described: OrderedDict[str, None] = field(default_factory=OrderedDict)
     timers: Deadlines = field(default_factory=Deadlines)
+    backlog: dict[str, None] = field(default_factory=dict)
     grace_until: int = 0

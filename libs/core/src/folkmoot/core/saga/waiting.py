@@ -1,10 +1,13 @@
-"""How long to wait before trying again: exponential back-off with full jitter, without a die."""
+"""How long to wait before trying again, and why: exponential back-off with full jitter."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from hashlib import blake2b
 
-from folkmoot.core.saga.settings import Backoff
+from folkmoot.core.messages import Failure, Outcome
+from folkmoot.core.saga.settings import DETAIL_CHARS_MAX, Backoff, SagaSettings
 
 
 def wait_ms(backoff: Backoff, attempt: int, key: str) -> int:
@@ -13,9 +16,28 @@ def wait_ms(backoff: Backoff, attempt: int, key: str) -> int:
     It is drawn from a hash of `key`, so that steps that failed together do not come back together
     and every replay gives the same wait. Full jitter: Brooker, AWS Architecture Blog, 2015.
     """
-    exponent = min(attempt - 1, 64)
-    ceiling = min(backoff.cap_ms, round(backoff.initial_ms * backoff.factor**exponent))
-    return 1 + _draw(f"{key}/{attempt}", max(ceiling, 1))
+    return 1 + _draw(f"{key}/{attempt}", max(_ceiling_ms(backoff, attempt), 1))
+
+
+def reason(outcome: Outcome) -> Failure:
+    """Return why a call did not succeed, no longer than events should carry on and on."""
+    failure = outcome.failure or Failure("unknown", "no reason was given")
+    return replace(failure, detail=failure.detail[:DETAIL_CHARS_MAX])
+
+
+def asked_ms(failure: Failure, settings: SagaSettings) -> int:
+    """Return how long a failure asks to wait, 0 if it does not, within the limit."""
+    return min(max(0, failure.retry_after_ms or 0), settings.retry_after_ms_max)
+
+
+def _ceiling_ms(backoff: Backoff, attempt: int) -> int:
+    """Return the back-off of `attempt`. Logarithms, as the power itself may overflow."""
+    if backoff.initial_ms <= 0:
+        return 0
+    growth = (attempt - 1) * math.log(backoff.factor)
+    if growth >= math.log(max(1, backoff.cap_ms) / backoff.initial_ms):
+        return backoff.cap_ms
+    return min(backoff.cap_ms, round(backoff.initial_ms * math.exp(growth)))
 
 
 def _draw(key: str, below: int) -> int:
