@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,25 +99,27 @@ class Mesh:
             await mesh.ready()
             yield mesh
         finally:
-            await mesh._stop()
-            await bus.close()
+            try:
+                await mesh._stop()
+            finally:
+                await bus.close()
 
     async def _start_services(self) -> None:
-        starts: dict[str, Coroutine[Any, Any, Service]] = {
-            "election": election(self.bus, self._settings(ElectionServiceSettings), self._clock),
-            "event-store": event_store(
-                self.bus, self._settings(EventStoreServiceSettings), self._clock
-            ),
-            "saga-orchestrator": saga_orchestrator(
-                self.bus, self._settings(SagaOrchestratorServiceSettings), self._clock
-            ),
-            "breaker-proxy": breaker_proxy(
-                self.bus, self._settings(self._breaker_settings), self._clock
-            ),
-        }
-        for name, start in starts.items():
-            self.services[name] = await start
-            self._tasks[name] = asyncio.create_task(self.services[name].run(), name=name)
+        await self._start_service("election", election, ElectionServiceSettings)
+        await self._start_service("event-store", event_store, EventStoreServiceSettings)
+        await self._start_service(
+            "saga-orchestrator", saga_orchestrator, SagaOrchestratorServiceSettings
+        )
+        await self._start_service("breaker-proxy", breaker_proxy, self._breaker_settings)
+
+    async def _start_service(
+        self,
+        name: str,
+        bootstrap: Callable[[Bus, Any, Clock], Awaitable[Service]],
+        settings: Callable[..., Any],
+    ) -> None:
+        self.services[name] = await bootstrap(self.bus, self._settings(settings), self._clock)
+        self._tasks[name] = asyncio.create_task(self.services[name].run(), name=name)
 
     def _breaker_settings(self, **fields: Any) -> BreakerProxyServiceSettings:
         return BreakerProxyServiceSettings(
@@ -183,8 +185,10 @@ class Mesh:
 
     async def _stop(self) -> None:
         """Stop members first, so that their last words are still decided upon."""
-        await _finish([(m.service, m.task) for m in self.members.values()])
-        await _finish([(self.services[name], task) for name, task in self._tasks.items()])
+        try:
+            await _finish([(m.service, m.task) for m in self.members.values()])
+        finally:
+            await _finish([(self.services[name], task) for name, task in self._tasks.items()])
 
 
 async def _finish(running: Sequence[tuple[Service, asyncio.Task[None]]]) -> None:
