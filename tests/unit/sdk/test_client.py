@@ -19,6 +19,7 @@ from folkmoot.runtime.service import NOT_LEADING, QueryError, encode_answer, enc
 from folkmoot.sdk.client import ASK_AGAIN_S, Client
 from folkmoot.sdk.errors import NoAnswer, SagaFailed
 from folkmoot.sdk.queries import ask, ask_all
+from folkmoot.testing.eventually import eventually
 from folkmoot.testing.faulty_log import FaultyLog, Storage
 
 ORCHESTRATOR = inbox("saga-orchestrator")
@@ -133,11 +134,14 @@ async def test_a_published_result_that_was_lost_is_asked_for(city: City) -> None
         assert await asyncio.wait_for(waiting, ASK_AGAIN_S) == 5
 
 
-async def test_results_that_cannot_be_followed_are_asked_for(city: City) -> None:
+async def test_results_that_cannot_be_followed_are_asked_for(
+    city: City, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     async with Client.on(city.bus) as client:
         saga = await client.submit("t", None)
         city.log.down = True
-        await asyncio.sleep(1)
+        await eventually(lambda: "they cannot be followed" in caplog.text)
         city.remembered[saga.saga_id] = completed(saga.saga_id, 5)
         assert await saga.result() == 5
         city.log.down = False
@@ -156,6 +160,7 @@ async def test_a_saga_without_result_says_in_which_state_and_why(city: City, sta
 
 async def test_many_who_submit_at_once_follow_the_results_once(city: City) -> None:
     async with Client.on(city.bus) as client:
+        city.log.topics_take_s = 0.01
         sagas = await asyncio.gather(*(client.submit("t", n) for n in range(64)))
         assert city.log.open == 2 + 1
         waiting = asyncio.gather(*(saga.result() for saga in sagas))

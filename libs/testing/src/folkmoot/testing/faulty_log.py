@@ -68,6 +68,7 @@ class FaultyLog:
         commits_fail: only `commit` does.
         stall_s: how much later than asked an empty read returns.
         slow_s: how long an append to a topic takes, by topic.
+        topics_take_s: how long it takes to ask for the topics.
         open: appenders and tails that were not closed.
         hit: the faults that have happened.
     """
@@ -78,7 +79,7 @@ class FaultyLog:
         self.storage = storage
         self.down = self.corrupt = self.close_fails = False
         self.commits_fail = False
-        self.stall_s = 0.0
+        self.stall_s = self.topics_take_s = 0.0
         self.slow_s: dict[str, float] = {}
         self.open = 0
         self.hit: list[Fault] = []
@@ -121,6 +122,7 @@ class FaultyLog:
     async def topics(self) -> Mapping[str, int]:
         """See the port."""
         self._check()
+        await asyncio.sleep(self.topics_take_s)
         counts: dict[str, int] = {}
         for topic, _ in self.storage.partitions:
             counts[topic] = counts.get(topic, 0) + 1
