@@ -165,6 +165,7 @@ class Demo:
         await self._platform.kill(victim)
 
     def _victim(self) -> str | None:
+        """Return whom to kill: a worker that does not lead, unless the leader does all the work."""
         running = [
             step
             for step in self._view.steps.values()
@@ -178,7 +179,10 @@ class Demo:
         if self._options.kill == "leader":
             return leader.member
         others = [step.member for step in running if step.member != leader.member]
-        return others[0] if others else None
+        if others:
+            return others[0]
+        alone = any(step.journaled for step in running)
+        return running[0].member if alone else None
 
 
 def _counted(documents: Mapping[str, Any], saga_id: str | None) -> tuple[int, dict[str, int]]:
@@ -218,6 +222,10 @@ async def perform(options: DemoOptions) -> Outcome:
     async with platform(options) as running:
         outcome = await Demo(running, options, key).run()
     note.unlink(missing_ok=True)
+    if options.kill is not None and outcome.killed is None:
+        raise CommandError(
+            f"the job ended before the {options.kill} could be killed: run the demo again"
+        )
     return outcome
 
 
