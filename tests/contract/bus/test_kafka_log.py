@@ -16,6 +16,7 @@ from aiokafka.structs import RecordMetadata
 
 from folkmoot.bus.kafka import KafkaLog
 from folkmoot.bus.kafka.appender import chunks, landed
+from folkmoot.bus.kafka.consumers import stop_consumer
 from folkmoot.bus.ports import (
     AppendUncertain,
     BusError,
@@ -140,6 +141,26 @@ async def test_small_appends_share_requests(log: KafkaLog, monkeypatch: pytest.M
     await asyncio.gather(*(appender.append(topic, 0, numbered(2)) for _ in range(200)))
     assert sum(sent) == 400
     assert len(sent) < 20
+
+
+async def test_a_consumer_that_ends_half_way_is_closed_whole() -> None:
+    closed = []
+
+    class HalfWay:
+        """What aiokafka's consumer does when a fetch of its own had not begun."""
+
+        async def stop(self) -> None:
+            raise asyncio.CancelledError
+
+        async def close(self) -> None:
+            closed.append(True)
+
+        @property
+        def _client(self) -> HalfWay:
+            return self
+
+    await stop_consumer(HalfWay())
+    assert closed == [True]
 
 
 def at(offset: int) -> RecordMetadata:

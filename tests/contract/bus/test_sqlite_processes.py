@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from folkmoot.bus.sqlite import SqliteLog
+import pytest
+
+from folkmoot.bus.ports import Topic
+from folkmoot.bus.sqlite import SqliteLog, file, writer
 from tests.contract.bus.log_behaviour import (
     numbered,
     read_all,
@@ -93,7 +98,13 @@ async def test_a_foreign_append_wakes_a_tail_soon(path: Path, log: SqliteLog) ->
     assert time.monotonic() - finished_at < 1
 
 
-async def test_another_loop_on_the_file_is_like_another_process(path: Path, log: SqliteLog) -> None:
+async def test_another_loop_on_the_file_is_like_another_process(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "POLL_S", 60.0)
+    log = await SqliteLog.open(path)
+    await log.create_topics([Topic("t", 1)])
+
     async def elsewhere() -> int:
         other = await SqliteLog.open(path)
         assert other._store is not log._store
@@ -105,10 +116,35 @@ async def test_another_loop_on_the_file_is_like_another_process(path: Path, log:
     assert await appender.append("t", 0, numbered(1)) == 0
     assert await asyncio.to_thread(lambda: asyncio.run(elsewhere())) == 1
     assert await appender.append("t", 0, numbered(1)) == 3
-    assert [record.offset for record in await read_count(tail, 4)] == [0, 1, 2, 3]
+    assert [record.offset for record in await read_count(tail, 4, bite=2)] == [0, 1, 2, 3]
+    await log.close()
 
 
 async def test_many_processes_may_make_the_file_at_once(path: Path) -> None:
     processes = [await start_writing(path, str(number), 5) for number in range(4)]
     firsts = [first for process in processes for first in await finish(process)]
     assert sorted(firsts) == list(range(0, 40, 2))
+
+
+async def test_a_file_made_while_it_is_looked_at_is_not_foreign(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(sqlite3.Connection):
+        """Another process makes the file after this one's first look at it."""
+
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            found = super().execute(*args)
+            if made.pop("not yet", False):
+                rows = found.fetchall()
+                file.open_file(path, "FULL").close()
+                return super().execute(f"SELECT {rows[0][0]}")
+            return found
+
+    made = {"not yet": True}
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3,
+        "connect",
+        lambda *args, **options: connect(*args, **options, factory=Interrupted),
+    )
+    file.open_file(path, "FULL").close()

@@ -89,11 +89,15 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
 
 
 def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
-    """Return False for an empty file; raise for one that is not to be touched."""
+    """Return False for an empty file; raise for one that is not to be touched.
+
+    The tables are counted first: they come with the identity in one transaction, so that a file
+    which another process makes meanwhile looks empty or ours, never foreign.
+    """
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application == 0 and tables == 0:
+    if tables == 0 and application in (0, APPLICATION_ID):
         return False
     if application != APPLICATION_ID:
         raise CorruptLog(

@@ -118,8 +118,6 @@ class Store:
                     size += len(row[3] or b"")
                     if size >= READ_BYTES:
                         break
-        if found:
-            shard.grown(found[-1].offset + 1)
         return found
 
     def end(self, shard: Shard) -> int:
