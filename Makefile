@@ -48,7 +48,10 @@ type: setup ## Check the types
 	@$(BIN)/mypy libs services tests bench examples
 
 layers: setup ## Check who imports whom
-	@$(BIN)/lint-imports --no-cache > $(VENV)/layers.txt || (cat $(VENV)/layers.txt; exit 1)
+	@rm -rf $(VENV)/layers && mkdir -p $(VENV)/layers/folkmoot
+	@cp -r libs/*/src/folkmoot/* services/*/src/folkmoot/* $(VENV)/layers/folkmoot/
+	@PYTHONPATH=$(VENV)/layers $(BIN)/lint-imports --no-cache > $(VENV)/layers.txt \
+	  || (cat $(VENV)/layers.txt; exit 1)
 
 tidy: setup ## Check sizes, purity and anatomy
 	@$(BIN)/pytest -q tests/tidy

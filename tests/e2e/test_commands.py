@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,25 @@ def test_a_task_can_be_submitted_and_waited_for(up: Path) -> None:
     assert ran.returncode == 3
     assert len(told(up, "sagas", "ls")) == 2
     assert told(up, "leaders")[0]["leader"] is not None
+
+
+@pytest.mark.kafka
+def test_every_service_serves_health_and_metrics(up: Path) -> None:
+    services = [p for p in told(up, "status") if p["name"] not in ("kafka", "nats")]
+    for process in services:
+        assert fetch(process["address"], "/health/live") == '{"live":true}'
+        ready = json.loads(fetch(process["address"], "/health/ready"))
+        assert ready["ready"], ready
+        assert all(shard["role"] in ("leading", "following") for shard in ready["shards"])
+        metrics = fetch(process["address"], "/metrics")
+        assert f'folkmoot_leads{{service="{process["name"].split("-1")[0]}"' in metrics or (
+            'folkmoot_leads{service="agent-worker"' in metrics
+        )
+
+
+def fetch(address: str, path: str) -> str:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+        return str(answer.read().decode())
 
 
 @pytest.mark.kafka

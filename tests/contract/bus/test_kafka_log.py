@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
 from folkmoot.bus.kafka import KafkaLog
-from folkmoot.bus.ports import Log
-from tests.contract.bus.log_behaviour import Connect, LogBehaviour
+from folkmoot.bus.kafka.appender import chunks, landed
+from folkmoot.bus.ports import (
+    AppendUncertain,
+    BusError,
+    BusUnavailable,
+    CorruptLog,
+    Log,
+    Record,
+    RecordTooLarge,
+    Tail,
+    Topic,
+)
+from folkmoot.local.kafka import KafkaServer
+from tests.contract.bus.log_behaviour import KEEP, Connect, LogBehaviour, numbered, read_count
 
 
 class TestKafkaLog(LogBehaviour):
@@ -16,3 +38,139 @@ class TestKafkaLog(LogBehaviour):
             return await KafkaLog.connect([kafka_address])
 
         return connect
+
+
+@pytest.fixture
+async def log(kafka_address: str) -> AsyncIterator[KafkaLog]:
+    log = await KafkaLog.connect([kafka_address])
+    yield log
+    await log.close()
+
+
+@pytest.mark.timeout(120)
+async def test_an_outage_is_told_from_silence_and_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("folkmoot.bus.kafka.appender.APPEND_TIMEOUT_S", 1.0)
+    server = KafkaServer(tmp_path)
+    await server.start()
+    try:
+        log = await KafkaLog.connect([server.address])
+        await log.create_topics([Topic("t", 2, KEEP)])
+        appender, tail = await log.appender(), await log.tail("t", 0, 0)
+        await appender.append("t", 0, numbered(3))
+        await read_count(tail, 3)
+        await server.kill()
+
+        calls = [asyncio.create_task(appender.append("t", p, numbered(1))) for p in (0, 0, 1)]
+        with pytest.raises(BusUnavailable, match=server.address):
+            await until_heard(tail)
+        for call in calls:
+            with pytest.raises(AppendUncertain, match="may still land"):
+                await call
+        with pytest.raises(BusUnavailable):
+            await appender.append("t", 0, numbered(1))
+        for refused in (log.appender(), log.end_offset("t", 0), log.topics()):
+            with pytest.raises(BusUnavailable, match=server.address):
+                await refused
+
+        await server.start()
+        again = await log.appender()
+        first = await again.append("t", 0, numbered(1))
+        assert first >= 3
+        assert [record.offset for record in await read_count(tail, first - 2)][-1] == first
+        assert await log.end_offset("t", 0) == first + 1
+        await log.close()
+        assert [task.get_name() for task in asyncio.all_tasks()] == [
+            asyncio.current_task().get_name()  # type: ignore[union-attr]
+        ]
+    finally:
+        await server.stop()
+
+
+async def until_heard(tail: Tail) -> None:
+    async with asyncio.timeout(20):
+        while not await tail.read(10, 100):
+            pass
+
+
+async def test_a_lost_record_is_not_passed_over(log: KafkaLog, kafka_address: str) -> None:
+    topic = f"test.{uuid.uuid4().hex}"
+    await log.create_topics([Topic(topic, 1)])
+    await (await log.appender()).append(topic, 0, numbered(5))
+    tail = await log.tail(topic, 0, 1)
+    await read_count(tail, 4)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_address)
+    await admin.start()
+    await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(3)})
+    await admin.close()
+    tail.seek(1)
+    with pytest.raises(CorruptLog, match=f"{topic!r} at offset 1"):
+        await tail.read(10, 10_000)
+
+
+async def test_progress_is_visible_to_tools(log: KafkaLog, kafka_address: str) -> None:
+    topic, group = f"test.{uuid.uuid4().hex}", f"test-{uuid.uuid4().hex}"
+    await log.create_topics([Topic(topic, 2)])
+    await asyncio.gather(
+        log.commit(group, {(topic, 0): 7}), log.commit(group, {(topic, 1): 8, (topic, 0): 9})
+    )
+    await log.commit(group, {(topic, 1): 10})
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_address)
+    await admin.start()
+    offsets = await admin.list_consumer_group_offsets(group)
+    await admin.close()
+    assert {place.partition: value.offset for place, value in offsets.items()} == {0: 9, 1: 10}
+
+
+async def test_small_appends_share_requests(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = f"test.{uuid.uuid4().hex}"
+    await log.create_topics([Topic(topic, 1)])
+    appender = await log.appender()
+    await appender.append(topic, 0, numbered(1))
+    sent: list[int] = []
+    send_batch = appender.producer.send_batch
+
+    async def counting(batch: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append(batch.record_count())
+        return await send_batch(batch, *args, **kwargs)
+
+    monkeypatch.setattr(appender.producer, "send_batch", counting)
+    await asyncio.gather(*(appender.append(topic, 0, numbered(2)) for _ in range(200)))
+    assert sum(sent) == 400
+    assert len(sent) < 20
+
+
+def at(offset: int) -> RecordMetadata:
+    return RecordMetadata("t", 0, TopicPartition("t", 0), offset, 0, 0, 0)
+
+
+def test_batches_must_land_side_by_side() -> None:
+    assert landed([at(5), at(8)], [3, 2]) == 5
+    for batches in ([at(5), at(9)], [at(-1)], [at(5), at(-1)], [None]):
+        with pytest.raises(KafkaError):
+            landed(batches, [3, 2][: len(batches)])
+
+
+def test_records_are_cut_into_batches_in_order() -> None:
+    sizes = [400_000, 400_000, 400_000, 1_040_000, 10]
+    cut = list(chunks([Record(b"x" * size) for size in sizes]))
+    assert [[len(r.value or b"") for r in chunk] for chunk in cut] == [
+        [400_000, 400_000],
+        [400_000],
+        [1_040_000],
+        [10],
+    ]
+
+
+async def test_a_topic_that_takes_less_than_the_limit_refuses(log: KafkaLog) -> None:
+    topic = f"test.{uuid.uuid4().hex}"
+    await log.create_topics([Topic(topic, 1, {"max.message.bytes": "1000"})])
+    with pytest.raises(RecordTooLarge, match=r"max\.message\.bytes"):
+        await (await log.appender()).append(topic, 0, [Record(b"x" * 2_000)])
+    assert await log.end_offset(topic, 0) == 0
+
+
+async def test_what_the_broker_refuses_to_create_is_said(log: KafkaLog) -> None:
+    with pytest.raises(BusError, match=r"did not create topic 'test\.bad'.*retention"):
+        await log.create_topics([Topic("test.bad", 1, {"retention.ms": "soon"})])

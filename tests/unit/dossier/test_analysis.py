@@ -45,6 +45,8 @@ def test_an_extra_counts_only_where_somebody_asks_for_it(environment: Environmen
     assert needs(analysis)["lib"] == ["speed"]
     assert analysis.by_name["app"].reach == 2
     assert analysis.by_name["colour"].users == []
+    assert analysis.by_name["colour"].optional_for == ["lib[pretty]"]
+    assert analysis.by_name["speed"].optional_for == []
 
 
 def test_extras_lead_on_to_extras_whatever_the_order(environment: Environment) -> None:

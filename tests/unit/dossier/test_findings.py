@@ -79,7 +79,7 @@ def test_what_most_rests_on_is_named_with_who_says_so(environment: Environment) 
     environment.add("top", needs=["middle"])
     environment.add("middle", needs=["base"])
     environment.add("side", needs=["base"])
-    environment.add("base", "3")
+    environment.add("base", "3", needs=["base"])
     assert sentence(environment, "carries most") == (
         "base carries most: 3 of 4 packages depend on it, 2 of them directly.",
         {("base", "3"), ("middle", "base"), ("side", "base")},

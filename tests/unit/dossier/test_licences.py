@@ -12,6 +12,7 @@ FAMILIES = {
     "MIT": "permissive",
     "apache-2.0": "permissive",
     "BSD-3-Clause": "permissive",
+    "Apache-2.0+": "permissive",
     "Apache-2.0 WITH LLVM-exception": "permissive",
     "MPL-2.0": "weak copyleft",
     "LGPL-2.1": "weak copyleft",

@@ -11,7 +11,7 @@ import pytest
 
 from folkmoot.bus.ports import Bus, Record, Stored
 from folkmoot.contracts.codec import decode_record
-from folkmoot.contracts.envelope import decode_message, encode_message
+from folkmoot.contracts.envelope import Headers, decode_message, encode_message, origin_headers
 from folkmoot.core.kernel import (
     DEAD_LETTERS,
     DeadLetter,
@@ -21,6 +21,7 @@ from folkmoot.core.kernel import (
     Led,
     Local,
     LogRecord,
+    Mark,
     Position,
     Refused,
     Send,
@@ -175,7 +176,7 @@ class Member:
             self.clock,
             self.timing,
             on_local=self.performed.append,  # type: ignore[arg-type]
-            on_role=self.roles.append,
+            on_role=fields.pop("on_role", self.roles.append),
             **fields,
         )
         self.task = asyncio.create_task(self.replica.run(), name=name)
@@ -213,6 +214,13 @@ class World:
             self.members[name] = Member(self, name, **fields)
         return [self.members[name] for name in names]
 
+    def replica(self, name: str, log: FaultyLog) -> Replica[Sum]:
+        """Return a replica that somebody else runs."""
+        timing = Timing(ttl_ms=TTL_MS)
+        candidacy = OpenCandidacy(name, NAME.origin, timing, lambda: [name])
+        bus = Bus(log, None, name)  # type: ignore[arg-type]
+        return Replica(Adder(), NAME, name, bus, candidacy, LoopClock(), timing)
+
     async def end(self) -> None:
         for member in self.members.values():
             if not member.task.done():
@@ -227,9 +235,15 @@ class World:
     def set_alarm(self, after_ms: int) -> None:
         self.send_message(SetAlarm(after_ms))
 
-    def send_message(self, message: object) -> None:
+    def send_from_shard(self, amount: int, mark: Mark) -> None:
+        """Send as another shard does, which may send again."""
+        self.send_message(Add(amount), origin_headers("other.log/0", mark))
+
+    def send_message(self, message: object, extra: Headers = ()) -> None:
         event_id = str(len(self.storage.partitions["in", 0]))
-        value, headers = encode_message(message, event_id=event_id, source="user", at=0)
+        value, headers = encode_message(
+            message, event_id=event_id, source="user", at=0, extra=extra
+        )
         self.storage.land("in", 0, [Record(value, b"k", headers)])
 
     def leaders(self) -> list[Member]:
@@ -274,10 +288,10 @@ class World:
         totals: list[int] = []
         for place, stored in self.storage.partitions.items():
             if place[0] == topic:
-                totals += self._distinct(stored)
+                totals += self.distinct(stored)
         return totals
 
-    def _distinct(self, stored: Sequence[Stored]) -> list[int]:
+    def distinct(self, stored: Sequence[Stored]) -> list[int]:
         highest, totals = (-1, -1), []
         for record in stored:
             decoded = decode_message(record.value, record.headers, by_wire_name(Total))
@@ -303,3 +317,8 @@ async def world() -> AsyncIterator[World]:
     made = World()
     yield made
     await made.end()
+
+
+@pytest.fixture(scope="session")
+def new_world() -> type[World]:
+    return World

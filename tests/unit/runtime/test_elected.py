@@ -82,6 +82,7 @@ async def test_who_still_believes_in_an_older_grant_does_not_come_back(world: Wo
     await b.crash()
     await asyncio.sleep(5 * TTL_S)
     assert world.terms() == ["a", "b"]
+    assert len([r for r in world.records() if isinstance(r, Claim)]) == 2
     assert not a.leads
 
 

@@ -226,13 +226,8 @@ async def test_killed_while_it_waits_to_start_over(world: World) -> None:
 async def test_killed_together_with_a_failure(world: World) -> None:
     (a,) = world.start("a")
     await world.leader()
-    fault = a.log.fail("out", "held")
-    world.send(1)
-    await fault.hit.wait()
-    a.log.down = True
-    a.task.cancel()
-    await asyncio.wait([a.task])
-    assert a.task.cancelled()
+    a.log.close_fails = True
+    await a.crash()
 
 
 async def test_beats_say_how_far_effects_are_acknowledged(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from folkmoot.core.kernel import Beat, Claim, Resign, Verdict
+from folkmoot.core.kernel import Beat, Claim, Mark, Resign, Verdict
 from folkmoot.runtime.replica import Role
 from folkmoot.testing.eventually import eventually
 
@@ -76,6 +76,19 @@ async def test_leader_after_leader_crashes_and_nothing_is_lost_or_doubled(world:
     world.start("last")
     await world.decided(*amounts)
     await world.told(*(sum(amounts[: n + 1]) for n in range(len(amounts))))
+
+
+async def test_what_another_shard_sends_twice_is_decided_once_whoever_leads(world: World) -> None:
+    (a,) = world.start("a")
+    world.send_from_shard(1, Mark(4, 0))
+    world.send_from_shard(2, Mark(4, 1))
+    world.send_from_shard(1, Mark(4, 0))
+    await world.told(1, 3)
+    await a.crash()
+    world.start("b")
+    world.send_from_shard(2, Mark(4, 1))
+    world.send_from_shard(3, Mark(5, 0))
+    await world.told(1, 3, 6)
 
 
 async def test_a_leader_that_stops_hands_over_without_waiting(world: World) -> None:
@@ -168,10 +181,15 @@ async def test_the_preferred_member_takes_over_from_one_that_came_before(world: 
         await world.leader()
         await asyncio.sleep(2 * TTL_S)
     settled = len(world.terms())
+    assert settled == len({*world.terms()}) > 1
     await asyncio.sleep(10 * TTL_S)
     assert len(world.terms()) == settled
     world.send(1)
     await world.told(1)
+    roles = [member.replica.role for member in world.members.values()]
+    assert sorted(roles, key=str) == [Role.FOLLOWING] * 3 + [Role.LEADING]
+    members = world.members.values()
+    await eventually(lambda: all(m.replica.shard.state.amounts == [1] for m in members))
 
 
 async def test_an_heir_that_never_comes_costs_one_outage_and_not_one_after_another(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from folkmoot.bus.ports import Record
-from folkmoot.core.kernel import Claim, Verdict
+from folkmoot.contracts.codec import encode_record
+from folkmoot.core.kernel import Beat, Claim, Verdict
 from folkmoot.runtime.replica import ENTRY_BYTES_MAX, Role
 from folkmoot.testing.eventually import eventually
 
@@ -16,17 +17,10 @@ if TYPE_CHECKING:
     from tests.unit.runtime.conftest import World
 
 TTL_S = 0.3
-UNCERTAIN = ["lost", "landed", "late"]
 
 
 def won(world: World) -> list[int]:
     return [o for o, (_, verdict) in enumerate(world.verdicts()) if verdict is Verdict.WON]
-
-
-def assert_one_term_for_each_claim(world: World) -> None:
-    terms = [r.term for r, v in world.verdicts() if not isinstance(r, Claim) and v.counts]
-    assert terms == sorted(terms)
-    assert set(terms) <= set(won(world))
 
 
 # -- bad input ------------------------------------------------------------------------------------
@@ -81,6 +75,19 @@ async def test_ten_poisoned_inputs_in_a_row(world: World) -> None:
     await eventually(lambda: len(world.letters()) == 10)
 
 
+async def test_a_replica_is_being_restored_until_it_has_read_all_there_was(world: World) -> None:
+    written = [encode_record(Claim("gone", 0, -1, -1), "log/0", 0)]
+    written += [encode_record(Beat(0, n), "log/0", n) for n in range(5_000)]
+    world.storage.land("log", 0, [Record(value, None, headers) for value, headers in written])
+    seen: list[tuple[Role, int]] = []
+    (a,) = world.start(
+        "a", on_role=lambda role: seen.append((role, world.members["a"].replica.shard.next_offset))
+    )
+    await world.leader()
+    assert seen == [(Role.FOLLOWING, 5_001), (Role.LEADING, 5_002)]
+    assert a.replica.shard.leadership.term == 5_001
+
+
 # -- the log itself -------------------------------------------------------------------------------
 
 
@@ -108,6 +115,19 @@ async def test_a_log_that_cannot_be_read_halts_a_replica_and_it_says_why(
     assert len(world.storage.partitions["log", 0]) == 1
     with pytest.raises(Exception, match="is not led here"):
         await a.replica.submit("x")
+    await a.stop()
+
+
+async def test_a_corrupt_log_halts_its_readers(world: World) -> None:
+    (a,) = world.start("a")
+    await world.leader()
+    a.log.corrupt = True
+    await eventually(lambda: a.replica.role is Role.HALTED)
+    assert a.replica.last_error is not None
+    assert "restore it from a copy" in a.replica.last_error
+    a.log.corrupt = False
+    await asyncio.sleep(5 * TTL_S)
+    assert a.replica.role is Role.HALTED
     await a.stop()
 
 

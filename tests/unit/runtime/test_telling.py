@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from folkmoot.core.kernel import Claim, Verdict
+from folkmoot.core.kernel import Verdict
 from folkmoot.testing.eventually import eventually
 from folkmoot.testing.faulty_log import FaultKind
 
@@ -20,12 +20,6 @@ UNCERTAIN: list[FaultKind] = ["lost", "landed", "late"]
 
 def won(world: World) -> list[int]:
     return [o for o, (_, verdict) in enumerate(world.verdicts()) if verdict is Verdict.WON]
-
-
-def assert_one_term_for_each_claim(world: World) -> None:
-    terms = [r.term for r, v in world.verdicts() if not isinstance(r, Claim) and v.counts]
-    assert terms == sorted(terms)
-    assert set(terms) <= set(won(world))
 
 
 # -- telling --------------------------------------------------------------------------------------
@@ -59,7 +53,7 @@ async def test_one_place_that_cannot_be_told_holds_up_what_follows_and_loses_not
     world.send(4, partition=0)
     await eventually(lambda: all(fault.hit.is_set() for fault in faults))
     await eventually(lambda: sorted(world.received()) == [1, 3, 7])
-    by_partition = [world._distinct(world.storage.partitions["out", p]) for p in (0, 1)]
+    by_partition = [world.distinct(world.storage.partitions["out", p]) for p in (0, 1)]
     assert by_partition == [[1, 7], [3]]
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from folkmoot.sdk.errors import Permanent as Permanent
     from folkmoot.sdk.errors import Retryable as Retryable
     from folkmoot.sdk.errors import SagaFailed as SagaFailed
+    from folkmoot.sdk.errors import VersionConflict as VersionConflict
     from folkmoot.sdk.steps import Retry as Retry
     from folkmoot.sdk.steps import Step as Step
 
@@ -40,6 +41,7 @@ _MODULES = {
     "SagaFailed": "errors",
     "Step": "steps",
     "StepContext": "context",
+    "VersionConflict": "errors",
 }
 
 __all__ = list(_MODULES)

@@ -141,6 +141,16 @@ def test_users_are_held_to_the_limit_and_peers_to_twice_as_much(
     assert len(facts) == 2
 
 
+def test_what_was_dropped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = ORSet("a")
+    old = facts.add("old")
+    facts.remove("old")
+    monkeypatch.setattr(causal, "ELEMENTS_MAX", 1)
+    facts.merge(ORSet.from_json(one_element(1)))
+    facts.merge(ORSet.from_json(one_element(2)))
+    assert not facts.merge(old)
+
+
 def test_counters_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "ACTORS_MAX", 1)
     pages = GCounter("a")

@@ -93,6 +93,7 @@ def test_parts_join_to_the_whole_in_any_order_and_fit(
     state = data.draw(states(kind))
     parts = data.draw(st.permutations(state.parts(bytes_max)))
     assert join_of([type(state)(), *parts]) == state
+    assert sum(len(part.parts(1)) for part in parts) == len(state.parts(1)), "each bit once"
     frame = len(canonical_bytes(type(state)()))
     smallest = max((len(canonical_bytes(part)) for part in state.parts(1)), default=0)
     for part in parts:

@@ -207,6 +207,18 @@ def test_only_who_is_asked_answers_and_the_answer_is_what_is_lacking() -> None:
         assert [message.state.value for message in told(a, Delta)] == expected
 
 
+def test_who_has_dropped_an_element_is_not_told_of_it_again() -> None:
+    net = Net.of("a", "b")
+    net.replicas["a"].mutate("facts", ORSet, lambda facts: facts.add("x", "y"))
+    net.settle()
+    net.replicas["b"].mutate("facts", ORSet, lambda facts: facts.remove("x"))
+    a, b = (replica.document("facts", ORSet) for replica in net.replicas.values())
+    assert a.delta_since(b.digest()) is None
+    told = b.delta_since(a.digest())
+    assert told is not None
+    assert (told.value, list(told.dropped)) == ([], [("a", 1)])
+
+
 def test_a_digest_too_large_for_a_message_asks_for_everything() -> None:
     net = Net.of("a", "b", message_bytes_max=ENVELOPE_BYTES + 400)
     a, b = net.replicas["a"], net.replicas["b"]

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 from folkmoot.bus.addresses import Brokers, Embedded, parse
+from folkmoot.bus.limits import RECORD_LIMIT_BYTES
 from folkmoot.bus.ports import Bus
 
 
-async def connect(address: str) -> Bus:
+async def connect(
+    address: str,
+    *,
+    record_limit_bytes: int = RECORD_LIMIT_BYTES,
+    synchronous: Literal["FULL", "NORMAL"] = "FULL",
+    kafka_options: Mapping[str, Any] | None = None,
+    nats_options: Mapping[str, Any] | None = None,
+) -> Bus:
     """Return the bus at `address`, connected.
 
     `embedded:PATH` is one file with gossip inside this process; all who connect to the same file
     in one event loop share both. `kafka://HOST:PORT[,HOST:PORT...]?nats=nats://HOST:PORT` is a pair
     of brokers.
+
+    Args:
+        address: in one of these forms.
+        record_limit_bytes: of one record; a broker's topics must allow as much.
+        synchronous: of the file; NORMAL is faster and survives kill -9, but not a power cut.
+        kafka_options: further arguments of every aiokafka client, such as `ssl_context`.
+        nats_options: keyword arguments of `NatsGossip.connect`, such as `user_credentials`.
 
     Raises:
         BadAddress: it has neither form.
@@ -20,25 +38,42 @@ async def connect(address: str) -> Bus:
     """
     place = parse(address)
     if isinstance(place, Embedded):
-        return await _embedded(place, address)
-    return await _brokers(place, address)
+        return await _embedded(place, address, record_limit_bytes, synchronous)
+    return await _brokers(
+        place, address, record_limit_bytes, kafka_options or {}, nats_options or {}
+    )
 
 
-async def _embedded(place: Embedded, address: str) -> Bus:
+async def _embedded(
+    place: Embedded,
+    address: str,
+    record_limit_bytes: int,
+    synchronous: Literal["FULL", "NORMAL"],
+) -> Bus:
     from folkmoot.bus.inprocess import InProcessGossip, hub
     from folkmoot.bus.sqlite import SqliteLog
 
-    log = await SqliteLog.open(place.path)
+    log = await SqliteLog.open(
+        place.path, synchronous=synchronous, record_limit_bytes=record_limit_bytes
+    )
     return Bus(log, InProcessGossip(hub(str(place.path))), address)
 
 
-async def _brokers(place: Brokers, address: str) -> Bus:
+async def _brokers(
+    place: Brokers,
+    address: str,
+    record_limit_bytes: int,
+    kafka_options: Mapping[str, Any],
+    nats_options: Mapping[str, Any],
+) -> Bus:
     from folkmoot.bus.kafka import KafkaLog
     from folkmoot.bus.nats import NatsGossip
 
-    gossip = await NatsGossip.connect(place.nats)
+    gossip = await NatsGossip.connect(place.nats, **nats_options)
     try:
-        log = await KafkaLog.connect(place.kafka)
+        log = await KafkaLog.connect(
+            place.kafka, record_limit_bytes=record_limit_bytes, options=kafka_options
+        )
     except BaseException:
         await gossip.close()
         raise

@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError, NoRespondersError
+from nats.errors import MaxPayloadError, NoRespondersError, NoServersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from folkmoot.bus.addresses import without_secrets
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 3
 RECONNECT_WAIT_S = 0.5
+FIRST_RETRY_S = 0.05
 FLUSH_TIMEOUT_S = 2
 RESPONDERS = "folkmoot"  # the queue group of all who answer: one of them gets each request
 FAILED = "Nats-Service-Error"  # the header by which NATS services say that an answer is an error
@@ -158,7 +159,7 @@ class NatsGossip:
                 await self._client.flush(timeout=FLUSH_TIMEOUT_S)
             except NatsError as error:
                 log.info("NATS: the last messages may be lost: %r", error)
-        await self._client.close()
+        await _close(self._client)
 
     def forget(self, subscription: Subscribed) -> None:
         """A subscription ends."""
@@ -171,12 +172,21 @@ class NatsGossip:
         subscribed = Subscribed(self, receive)
         with self._explained(subject, b""):
             await subscribed.start(self._client, subject, queue)
-            try:  # it counts only when the server has it; others may publish right away
-                await self._client.flush(timeout=FLUSH_TIMEOUT_S)
-            except NatsTimeout:
-                log.info("NATS: %s is subscribed to when the server is back", subject)
+            await self._arrived()
         self._own.add(subscribed)
         return subscribed
+
+    async def _arrived(self) -> None:
+        """Wait until the server has what was sent; others may publish right away.
+
+        The ping of a flush overtakes what nats-py still holds back; that is out when the pong is
+        there, so only the second flush says that the server has it.
+        """
+        try:
+            for _ in range(2):
+                await self._client.flush(timeout=FLUSH_TIMEOUT_S)
+        except NatsTimeout:
+            log.info("NATS: what was sent arrives when the server is back")
 
     @contextmanager
     def _explained(self, subject: str, data: bytes) -> Iterator[None]:
@@ -250,16 +260,30 @@ class Subscribed:
             log.debug("unsubscribing: %r", error)
 
 
+async def _close(client: Client) -> None:
+    """Close `client`; nats-py stops half-way if it cannot send what it still holds."""
+    try:
+        await client.close()
+    except OSError as error:
+        log.info("NATS: the last messages are lost: %r", error)
+        client._pending_data_size = 0
+        client._status = Client.DISCONNECTED
+        await client.close()
+
+
 async def _first_contact(settings: Mapping[str, Any]) -> None:
-    """Try once, since reconnecting for ever includes the first connection."""
-    probe = await nats.connect(
-        allow_reconnect=False, max_reconnect_attempts=0, error_cb=_ignore, **settings
-    )
+    """Try each server, since reconnecting for ever includes the first connection."""
+    causes: list[Exception] = []
+
+    async def keep(error: Exception) -> None:
+        causes.append(error)
+
+    once = {"max_reconnect_attempts": 1, "reconnect_time_wait": FIRST_RETRY_S, "error_cb": keep}
+    try:
+        probe = await nats.connect(**{**settings, **once})
+    except NoServersError as error:
+        raise NatsError(repr(causes[-1] if causes else error)) from error
     await probe.close()
-
-
-async def _ignore(_error: Exception) -> None:
-    """Say nothing: a failed probe is reported by its exception."""
 
 
 def _gossiped(message: Msg) -> Gossiped:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import InvalidVersion
 
 from folkmoot.dossier.facts import UNREADABLE, Fact
 from folkmoot.dossier.licences import conclude
@@ -117,14 +117,12 @@ def _problem(fact: Fact, found: str | None) -> Problem:
 
 
 def _satisfies(need: Need, version: str) -> bool:
-    """Whether a version is one that the requirement allows. Of what no rule applies to, it is."""
+    """Whether a version is one that the requirement allows; any is, if it names none."""
     specifier = need.requirement.specifier
-    if not specifier:
-        return True
     try:
-        return specifier.contains(Version(version), prereleases=True)
+        return not specifier or specifier.contains(version, prereleases=True)
     except InvalidVersion:
-        return specifier.contains(version, prereleases=True)
+        return False
 
 
 def _unreadable(known: Known) -> list[Problem]:

@@ -156,7 +156,6 @@ class Emitter:
             await asyncio.sleep(LOOK_UP_EVERY_S if attempt else 0)
             self._partitions = await self._log.topics()
             if topic in self._partitions:
-                self._absent.discard(topic)
                 return self._partitions[topic]
         self._absent.add(topic)
         raise UnknownTopic(f"there is no topic {topic!r}")

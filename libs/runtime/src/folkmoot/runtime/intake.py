@@ -58,6 +58,11 @@ class Intake:
         self._room = asyncio.Event()
         self._room.set()
 
+    @property
+    def waiting(self) -> int:
+        """How many inputs are not taken yet."""
+        return len(self._works)
+
     def submit(self, message: object) -> Future[None]:
         """Queue an input of this process; the future is done when its decision is committed."""
         committed = promise()

@@ -38,6 +38,7 @@ from folkmoot.core.kernel import (
 )
 from folkmoot.core.kernel.machine import Machine, S
 from folkmoot.core.names import wire_name
+from folkmoot.runtime.cancelling import heed_cancellation
 from folkmoot.runtime.candidacy import Absentees, Candidacy
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.emitter import Emitter
@@ -132,6 +133,7 @@ class Replica(Generic[S]):
         self._ahead_ms = 0
         self._intake: Intake | None = None
         self._stopping = asyncio.Event()
+        self._committed = asyncio.Event()
         self.role = Role.RESTORING
         self.last_error: str | None = None
         self.progressed_at = clock.monotonic()
@@ -144,6 +146,18 @@ class Replica(Generic[S]):
     def shard(self) -> Shard[S]:
         """The shard's state. On a leader it may be ahead of the log by one batch."""
         return self._shard
+
+    async def read(self) -> S:
+        """Return the state as it stands in the log. It may not be kept beyond the next await.
+
+        Raises:
+            NotLeading: this replica does not lead, so what it knows may be old.
+        """
+        while self.leads and not self._committed.is_set():
+            await self._committed.wait()
+        if not self.leads:
+            raise NotLeading(f"{self.name.origin} is not led here")
+        return self._shard.state
 
     @property
     def leads(self) -> bool:
@@ -190,9 +204,7 @@ class Replica(Generic[S]):
 
     async def _rest(self, pause_ms: int) -> None:
         """Wait before starting over; for ever if halted. Ends at once when stopping."""
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError  # a TaskGroup that also failed has swallowed it
+        heed_cancellation()
         try:
             async with asyncio.timeout(None if self.role is Role.HALTED else pause_ms / 1000):
                 await self._stopping.wait()
@@ -341,6 +353,7 @@ class Replica(Generic[S]):
         finally:
             self._intake = None
             self._become(Role.FOLLOWING)
+            self._committed.set()
             intake.close(NotLeading(f"{self.name.origin} is no longer led here"))
             await effects.close()
 
@@ -389,6 +402,7 @@ class Replica(Generic[S]):
         """Decide what has arrived and what is due; whether anything was appended."""
         now = self._now()
         records: list[Record] = []
+        self._committed.clear()
         if not self._is_backed_up:
             self._decide_inputs(intake, now, records)
             self._decide_timers(now, records)
@@ -396,6 +410,7 @@ class Replica(Generic[S]):
             self._encode(self._shard.beat(now), records)
         if records:
             await self._commit(records, appender, emitter)
+        self._committed.set()
         intake.settle()
         return bool(records)
 

@@ -14,17 +14,23 @@ from typing import Any
 
 import orjson
 
-from folkmoot.bus.ports import Bus, Gossiped, Subscription
+from folkmoot.bus.ports import Bus, BusError, Gossiped, Subscription
 from folkmoot.contracts import subjects
 from folkmoot.core.messages import Announce
+from folkmoot.runtime.cancelling import heed_cancellation
 from folkmoot.runtime.clock import Clock
-from folkmoot.runtime.replica import Replica, Role
+from folkmoot.runtime.replica import NotLeading, Replica, Role
 
 Json = Any
 Answer = Callable[[Any, Mapping[str, Json]], Json]
 """Answers a query from a machine's state. Pure: (state, request) -> JSON values."""
 
 logger = logging.getLogger(__name__)
+
+JOB_RETRY_S = 0.5
+
+NOT_LEADING = "not-leading"
+"""Kind of the refusal of who led when the question was sent; ask again."""
 
 STALLED_MS = 10_000
 """A leader that has not appended for this long, not even a beat, is not ready."""
@@ -88,18 +94,25 @@ class Service:
         """Run until `stop`. Cancelling it is a crash: nothing is handed over."""
         desks = [_QueryDesk(self, replica) for replica in self.replicas]
         async with asyncio.TaskGroup() as tasks:
-            beside = [tasks.create_task(job()) for job in self.jobs]
-            beside += [tasks.create_task(desk.run()) for desk in desks]
+            jobs = [*self.jobs, *(desk.run for desk in desks)]
+            beside = [tasks.create_task(_persevere(job)) for job in jobs]
             working = [tasks.create_task(replica.run()) for replica in self.replicas]
             await self._stopping.wait()
-            if self.on_stop is not None:
-                await self.on_stop()
+            await self._say_farewell()
             for replica in self.replicas:
                 replica.stop()
             if working:
                 await asyncio.wait(working)
             for task in beside:
                 task.cancel()
+
+    async def _say_farewell(self) -> None:
+        if self.on_stop is None:
+            return
+        try:
+            await self.on_stop()
+        except BusError as error:
+            logger.warning("%s leaves without a farewell: %s", self.name, error)
 
     def stop(self) -> None:
         """Hand over what is led and let `run` return."""
@@ -140,6 +153,22 @@ def _problems(shards: Sequence[ShardHealth]) -> list[str]:
     return problems
 
 
+async def _persevere(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run what stands beside the replicas, again after each outage, which replicas survive too."""
+    ended = False
+    while not ended:
+        ended = True
+        try:
+            await job()
+        except* BusError as outage:
+            ended = False
+            name = getattr(job, "__qualname__", repr(job))
+            logger.warning("%s starts over: %s", name, outage.exceptions[0])
+        if not ended:
+            heed_cancellation()
+            await asyncio.sleep(JOB_RETRY_S)
+
+
 class _QueryDesk:
     """Answers queries about one shard while this process leads it."""
 
@@ -152,25 +181,34 @@ class _QueryDesk:
     async def run(self) -> None:
         if self._service.answer is None:
             return
-        while True:
-            await self._follow_role()
-            await asyncio.sleep(self.POLL_MS / 1000)
+        try:
+            while True:
+                await self._follow_role()
+                await asyncio.sleep(self.POLL_MS / 1000)
+        finally:
+            await self._close()
 
     async def _follow_role(self) -> None:
         if self._replica.leads and self._open is None:
             subject = subjects.query(self._service.name, self._replica.name.partition)
             self._open = await self._service.bus.gossip.respond(subject, self._respond)
-        elif not self._replica.leads and self._open is not None:
-            await self._open.close()
-            self._open = None
+        elif not self._replica.leads:
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._open is not None:
+            subscription, self._open = self._open, None
+            await subscription.close()
 
     async def _respond(self, question: Gossiped) -> bytes:
         try:
             request = orjson.loads(question.data or b"{}")
             assert self._service.answer is not None
-            return encode_answer(self._service.answer(self._replica.shard.state, request))
+            return encode_answer(self._service.answer(await self._replica.read(), request))
         except QueryError as error:
             return encode_refusal(error)
+        except NotLeading as error:
+            return encode_refusal(QueryError(NOT_LEADING, f"{error}; ask again"))
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             return encode_refusal(QueryError("invalid-query", f"cannot read the query: {error!r}"))
 

@@ -9,21 +9,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter
 
 from folkmoot.bus import connect
-from folkmoot.bus.ports import Bus
+from folkmoot.bus.ports import Bus, Gossiped
 from folkmoot.contracts.envelope import decode_message, saga_id_of
 from folkmoot.contracts.keys import partition_of
-from folkmoot.core.messages import TASK_RESULTS, TASKS, CancelSaga, Failure, Task, TaskResult, inbox
+from folkmoot.core.event_store import AppendAnswer, announcement_subject
+from folkmoot.core.messages import (
+    TASK_RESULTS,
+    TASKS,
+    Append,
+    CancelSaga,
+    Failure,
+    NewEvent,
+    Task,
+    TaskResult,
+    inbox,
+)
 from folkmoot.core.names import by_wire_name
 from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.service import QueryError
-from folkmoot.sdk.errors import NoAnswer, SagaFailed
+from folkmoot.sdk.errors import NoAnswer, SagaFailed, VersionConflict
 from folkmoot.sdk.queries import ask, partition_count
 from folkmoot.sdk.steps import to_json
 
@@ -35,6 +46,11 @@ SOURCE = "/folkmoot/client"
 
 ASK_AGAIN_S = 1.0
 """How often a waiting client asks for a result that it may have missed."""
+
+ANY_VERSION = -1
+"""Of a stream to append to: whatever version it has."""
+
+_ANSWER: TypeAdapter[AppendAnswer] = TypeAdapter(AppendAnswer)
 
 EVENTS_PAGE = 200
 EVENTS_POLL_S = 0.05
@@ -220,6 +236,61 @@ class Client:
         return None if found is None else TypeAdapter(TaskResult).validate_python(found)
 
     # -- streams ----------------------------------------------------------------------------
+
+    async def append(
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int = ANY_VERSION,
+        request_id: str | None = None,
+        timeout_s: float = 10,
+    ) -> int:
+        """Append events to a stream of your own; its version after that.
+
+        A version counts a stream's events: 0 means that there is no such stream yet. With no
+        events it is a check of the version. The same `request_id` appends once.
+
+        Raises:
+            VersionConflict: the stream has another version; nothing was appended.
+            NoAnswer: the answer did not come in time, so the append may or may not have happened.
+                Ask again with the same `request_id`.
+        """
+        request = request_id or os.urandom(12).hex()
+        topic = inbox("event-store")
+        shard = partition_of(stream, await partition_count(self.bus, topic))
+        answered: asyncio.Future[AppendAnswer] = asyncio.get_running_loop().create_future()
+
+        async def hear(message: Gossiped) -> None:
+            if not answered.done():
+                answered.set_result(_ANSWER.validate_json(message.data))
+
+        heard = await self.bus.gossip.subscribe(announcement_subject(request), hear)
+        try:
+            message = Append(stream, tuple(events), request, expected_version)
+            await self._postbox.send(topic, shard, message, stream, event_id=request)
+            async with asyncio.timeout(timeout_s):
+                answer = await self._answer(stream, request, answered)
+        except TimeoutError:
+            raise NoAnswer(f"no answer about {request} came within {timeout_s:g} s") from None
+        finally:
+            await heard.close()
+        if answer.status == "conflict":
+            raise VersionConflict(stream, expected_version, answer.version)
+        return answer.version
+
+    async def _answer(
+        self, stream: str, request: str, answered: asyncio.Future[AppendAnswer]
+    ) -> AppendAnswer:
+        """Wait for the announcement, and ask now and then, since it may be lost."""
+        question = {"op": "append-status", "stream": stream, "request_id": request}
+        while True:
+            done, _ = await asyncio.wait([answered], timeout=ASK_AGAIN_S)
+            if done:
+                return answered.result()
+            with contextlib.suppress(NoAnswer, QueryError):
+                status = await ask(self.bus, "event-store", "index", question)
+                return _ANSWER.validate_python({k: v for k, v in status.items() if k != "as_of"})
 
     async def read_stream(
         self, stream: str, from_version: int = 1, limit: int = EVENTS_PAGE

@@ -31,5 +31,16 @@ class SagaFailed(Exception):
         self.saga_id, self.state, self.detail = saga_id, state, detail
 
 
+class VersionConflict(Exception):
+    """A stream has another version than an append expected. Nothing was appended."""
+
+    def __init__(self, stream: str, expected: int, version: int) -> None:
+        super().__init__(
+            f"stream {stream!r} has version {version}, not {expected}: read what is new, and "
+            "decide again"
+        )
+        self.stream, self.expected, self.version = stream, expected, version
+
+
 class NoAnswer(Exception):
     """Nothing that could answer is running, or it did not answer in time."""

@@ -11,7 +11,7 @@ import orjson
 from folkmoot.bus.ports import Bus, NoResponder
 from folkmoot.contracts import subjects
 from folkmoot.core.messages import inbox
-from folkmoot.runtime.service import read_answer
+from folkmoot.runtime.service import NOT_LEADING, QueryError, read_answer
 from folkmoot.sdk.errors import NoAnswer
 
 Json = Any
@@ -37,11 +37,15 @@ async def ask(
         data = await bus.gossip.request(
             subjects.query(service, partition), orjson.dumps(request), timeout_ms
         )
+        return read_answer(data)
     except NoResponder as error:
         raise NoAnswer(
             f"shard {partition} of {service} does not answer: is it running, and is it ready?"
         ) from error
-    return read_answer(data)
+    except QueryError as refusal:
+        if refusal.kind == NOT_LEADING:
+            raise NoAnswer(f"the leader of shard {partition} of {service} changes") from refusal
+        raise
 
 
 async def ask_all(bus: Bus, service: str, request: Mapping[str, Json]) -> Sequence[Json]:

@@ -14,6 +14,7 @@ from typing import Literal
 from folkmoot.bus.ports import (
     AppendUncertain,
     BusUnavailable,
+    CorruptLog,
     Record,
     Stored,
     Topic,
@@ -62,6 +63,8 @@ class FaultyLog:
 
     Attributes:
         down: everything raises `BusUnavailable`.
+        corrupt: everything raises `CorruptLog`.
+        close_fails: closing a tail raises, after it was closed.
         commits_fail: only `commit` does.
         stall_s: how much later than asked an empty read returns.
         slow_s: how long an append to a topic takes, by topic.
@@ -73,7 +76,7 @@ class FaultyLog:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.down = False
+        self.down = self.corrupt = self.close_fails = False
         self.commits_fail = False
         self.stall_s = 0.0
         self.slow_s: dict[str, float] = {}
@@ -104,6 +107,8 @@ class FaultyLog:
     def _check(self) -> None:
         if self.down:
             raise BusUnavailable("the log is out of reach")
+        if self.corrupt:
+            raise CorruptLog("the log cannot be read: restore it from a copy")
 
     # -- the port -------------------------------------------------------------------------------
 
@@ -234,3 +239,5 @@ class FaultyTail:
         """See the port."""
         self._log.open -= not self._closed
         self._closed = True
+        if self._log.close_fails:
+            raise BusUnavailable("the tail did not close cleanly")

@@ -118,12 +118,12 @@ class Lane:
 
     def give_up(self, why: str) -> None:
         """Let every call that waits raise `AppendUncertain`, and send nothing more."""
-        self._fail(
-            AppendUncertain(
-                f"An append to partition {self._partition} of {self._topic!r} was not acknowledged "
-                f"({why}); it may still land. Read the log to find out."
-            )
+        error = AppendUncertain(
+            f"An append to partition {self._partition} of {self._topic!r} was not acknowledged "
+            f"({why}); it may still land. Read the log to find out."
         )
+        self._fail(error, [*self._sent, *self._waiting])
+        self._waiting.clear()
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
@@ -133,8 +133,9 @@ class Lane:
             while self._waiting:
                 self._sent = self._take()
                 await self._send_all()
-        except BusError as error:  # before anything was sent, or refused by the broker
-            self._fail(error)
+        except BusError as error:  # before anything was sent
+            self._fail(error, [*self._sent, *self._waiting])
+            self._waiting.clear()
         except Exception as error:  # whatever it was, those who wait must hear of it
             self._appender.give_up(repr(error))
         finally:
@@ -153,12 +154,13 @@ class Lane:
         try:
             async with asyncio.timeout(APPEND_TIMEOUT_S):
                 offset = await self._send([r for call in self._sent for r in call.records])
-        except MessageSizeTooLargeError as error:
-            self._appender.give_up("another append was too large")
-            raise RecordTooLarge(
+        except MessageSizeTooLargeError:
+            error = RecordTooLarge(
                 f"Kafka takes no batch of that size for topic {self._topic!r}; nothing was "
                 "written. Raise the topic's max.message.bytes, or send less."
-            ) from error
+            )
+            self._fail(error, self._sent)
+            raise  # the broker now waits for a number that will not come
         except UnknownTopicOrPartitionError as error:
             raise unknown(self._topic, self._partition) from error
         for call in self._sent:
@@ -182,12 +184,10 @@ class Lane:
             counts.append(len(chunk))
         return landed(await asyncio.gather(*futures), counts)
 
-    def _fail(self, error: BusError) -> None:
-        for call in (*self._sent, *self._waiting):
+    def _fail(self, error: BusError, calls: Sequence[Call]) -> None:
+        for call in calls:
             if not call.done.done():
                 call.done.set_exception(type(error)(*error.args))
-        self._sent = []
-        self._waiting.clear()
 
 
 def chunks(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
