@@ -165,6 +165,16 @@ def test_counters_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pages.value == 2
 
 
+@pytest.mark.parametrize("totals", [{"a": 0}, {"a": -1}, {"a": 1 << 53}, {"a": True}, {"": 1}, []])
+def test_totals_are_whole_numbers_from_one(totals: Any) -> None:
+    for state in (
+        {"kind": "gcounter", "totals": totals},
+        {"kind": "pncounter", "up": {}, "down": totals},
+    ):
+        with pytest.raises(MalformedState):
+            from_json(state)
+
+
 def test_dots_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dots, "INTERVALS_MAX", 1)
     facts = ORSet("a")

@@ -167,6 +167,13 @@ def test_a_change_is_told_at_once_and_only_once() -> None:
     assert not a.has_news()
 
 
+def test_a_delta_stays_what_it_was() -> None:
+    a = Replica("a")
+    first = a.mutate("facts", ORSet, lambda facts: facts.add("x"))
+    a.mutate("facts", ORSet, lambda facts: facts.add("y"))
+    assert first.value == ["x"]
+
+
 def test_who_lacks_a_document_is_told_of_it_and_who_is_equal_asks_nothing() -> None:
     net = Net.of("a", "b")
     net.replicas["a"].mutate("pages", GCounter, lambda pages: pages.increment(3))
@@ -190,6 +197,13 @@ def test_of_several_that_know_the_same_one_is_asked_in_a_round() -> None:
     net.replicas["d"].hear("b", encode(summary))
     (question,) = told(net.replicas["d"], Question)
     assert question.to == "b"
+
+
+def test_of_peers_that_know_different_things_each_is_asked() -> None:
+    mine = Replica("a")
+    for n, peer in enumerate(("b", "c"), 1):
+        mine.hear(peer, encode(Summary({"pages": ("gcounter", f"{n:016x}")})))
+    assert [question.to for question in told(mine, Question)] == ["b", "c"]
 
 
 def test_only_who_is_asked_answers_and_the_answer_is_what_is_lacking() -> None:

@@ -159,6 +159,15 @@ async def test_many_records_become_one_whoever_wrote_them(storage: Storage) -> N
     assert set(await kept(storage)) == {*range(10), *range(100, 154)} - {5}
 
 
+async def test_who_reads_on_forgets_what_others_deleted(storage: Storage) -> None:
+    a, b = Writer(storage, "a"), Writer(storage, "b")
+    await a.write(range(RECORDS_MAX + 1))
+    await b.reader.catch_up()
+    await a.keeper.consolidate()
+    await b.reader.catch_up()
+    assert b.reader.records["facts"] == set(living(storage))
+
+
 async def test_records_of_the_dead_are_consolidated_by_who_comes_after(storage: Storage) -> None:
     for incarnation in range(10):
         await Writer(storage, f"a-{incarnation}").write([f"{incarnation}/{n}" for n in range(10)])

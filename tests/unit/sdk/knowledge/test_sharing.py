@@ -14,7 +14,16 @@ import pytest
 from folkmoot.bus.ports import Bus, BusUnavailable, UnknownTopic
 from folkmoot.contracts import subjects
 from folkmoot.contracts.topics import KNOWLEDGE
-from folkmoot.core.crdt import Crdt, GCounter, InvalidName, KindMismatch, ORSet
+from folkmoot.core.crdt import (
+    DIGEST_SUBJECT,
+    Crdt,
+    GCounter,
+    InvalidName,
+    KindMismatch,
+    ORSet,
+    Summary,
+    encode,
+)
 from folkmoot.sdk.knowledge import Knowledge, read_all, read_document, sharing
 from folkmoot.testing.eventually import eventually
 from folkmoot.testing.fakes import FakeGossip, FakeHub, Faults
@@ -83,12 +92,24 @@ async def test_a_change_reaches_others_by_gossip_alone(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharing, "ROUND_S", 60)
+    monkeypatch.setattr(sharing, "COALESCE_S", 0.05)
     a, b = await mesh.member("a"), await mesh.member("b")
     for n in range(50):
         await a.bound().set("facts").add(n)
+        await asyncio.sleep(0)
     await eventually(lambda: len(b.values()) == 50)
     deltas = [m for m in mesh.hub.sent if m.subject == "folkmoot.gossip.a.facts"]
     assert len(deltas) == 1, "changes of one moment are told together"
+
+
+async def test_what_is_heard_is_asked_about_at_once(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "ROUND_S", 100_000)
+    await mesh.member("a")
+    summary = encode(Summary({"facts": (ORSet.KIND, "1" * 16)}))
+    await mesh.hub.connect().publish(subjects.gossip("x", DIGEST_SUBJECT), orjson.dumps(summary))
+    await eventually(lambda: b'"question"' in mesh.hub.sent[-1].data)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -166,6 +187,16 @@ async def test_a_saga_takes_back_what_its_steps_added_elsewhere_and_nothing_else
     await eventually(lambda: a.values() == ["other", "shared"])
 
 
+async def test_a_saga_takes_back_what_gossip_has_not_yet_brought(mesh: Mesh) -> None:
+    a = await mesh.member("a")
+    b = Knowledge(Bus(FaultyLog(mesh.storage), mesh.hub.connect(), "memory"), "b")
+    await a.bound("saga-1").set("facts").add("x")
+    await a.knowledge.flush()
+    await b.bound(saga="saga-1", actor="saga-1/undo").set("facts").retract()
+    await b.flush()
+    assert (await mesh.kept())["facts"].value == []
+
+
 async def test_knowledge_survives_the_loss_of_every_member(mesh: Mesh) -> None:
     a, b = await mesh.member("a-1"), await mesh.member("b-1")
     await a.bound().set("facts").add("of a")
@@ -190,8 +221,10 @@ async def test_a_step_that_runs_again_counts_once(mesh: Mesh) -> None:
     await eventually(lambda: b.bound().counter("pages").value == 6)
     again = b.bound()
     for expected in (6, 6, 6, 8):
+        told = b.knowledge.replica.has_news()
         await again.counter("pages").increment(2)
         assert again.counter("pages").value == expected
+        assert b.knowledge.replica.has_news() == (told or expected > 6)
     await b.bound(step="another").counter("pages").increment(1)
     await eventually(lambda: a.bound().counter("pages").value == 9)
 
