@@ -52,6 +52,7 @@ async def test_an_outage_is_told_from_silence_and_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("folkmoot.bus.kafka.appender.APPEND_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("folkmoot.bus.kafka.brokers.REQUEST_TIMEOUT_MS", 1_500)
     server = KafkaServer(tmp_path)
     await server.start()
     try:

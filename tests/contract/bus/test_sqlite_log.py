@@ -1,28 +1,22 @@
-"""The embedded log: the common behaviour, and what only a file can suffer."""
+"""The embedded log: the common behaviour, compaction, and what it keeps in memory."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sqlite3
-import sys
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from folkmoot.bus.ports import (
     AppendUncertain,
-    BusUnavailable,
-    CorruptLog,
     Log,
     Record,
     Topic,
 )
 from folkmoot.bus.sqlite import SqliteLog, shard, store, writer
-from folkmoot.bus.sqlite.file import SCHEMA_VERSION
+from folkmoot.bus.sqlite.handover import Handover
 from tests.contract.bus.log_behaviour import (
     Connect,
     LogBehaviour,
@@ -42,158 +36,6 @@ class TestSqliteLog(LogBehaviour):
             return await SqliteLog.open(tmp_path / "log.db")
 
         return connect
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "log.db"
-
-
-@pytest.fixture
-async def log(path: Path) -> AsyncIterator[SqliteLog]:
-    log = await SqliteLog.open(path)
-    await log.create_topics([Topic("t", 2), Topic("c", 1, COMPACT)])
-    yield log
-    await log.close()
-
-
-# -- the file as such -----------------------------------------------------------------------
-
-
-async def test_missing_folders_are_made(tmp_path: Path) -> None:
-    log = await SqliteLog.open(tmp_path / "a" / "b" / "log.db")
-    assert await log.topics() == {}
-    await log.close()
-
-
-def content_of(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-async def test_a_damaged_file_is_named_and_left_alone(path: Path) -> None:
-    write(path, b"this was a log once, " * 500)
-    before = content_of(path)
-    with pytest.raises(CorruptLog, match=rf"{path} is damaged.*move it away"):
-        await SqliteLog.open(path)
-    assert content_of(path) == before
-
-
-async def test_a_damaged_page_is_found_when_it_is_read(path: Path, log: SqliteLog) -> None:
-    appender = await log.appender()
-    await appender.append("t", 0, [Record(b"x" * 1_000) for _ in range(500)])
-    await log.close()
-    with path.open("r+b") as file:
-        file.seek(40 * 4096)
-        file.write(b"\xff" * 60 * 4096)
-    reopened = await SqliteLog.open(path)
-    with pytest.raises(CorruptLog, match="damaged"):
-        await read_all(reopened, "t")
-    await reopened.close()
-
-
-async def test_a_flipped_byte_is_found_when_it_is_read(path: Path, log: SqliteLog) -> None:
-    appender = await log.appender()
-    await appender.append("t", 0, [Record(b"before"), Record(b"a thing to remember")])
-    await log.close()
-    content = content_of(path)
-    write(path, content.replace(b"a thing to remember", b"a thing to forget!!"))
-    reopened = await SqliteLog.open(path)
-    tail = await reopened.tail("t", 0, 0)
-    with pytest.raises(CorruptLog, match="checksum of record 1"):
-        await tail.read(10, 0)
-    await reopened.close()
-
-
-async def test_another_programs_database_is_left_alone(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("CREATE TABLE theirs (a)")
-    before = content_of(path)
-    with pytest.raises(CorruptLog, match="another program"):
-        await SqliteLog.open(path)
-    assert content_of(path) == before
-
-
-async def test_a_newer_format_is_left_alone(path: Path, log: SqliteLog) -> None:
-    await log.close()
-    with closing(sqlite3.connect(path)) as newer:
-        newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(CorruptLog, match=f"version {SCHEMA_VERSION + 1}"):
-        await SqliteLog.open(path)
-
-
-async def test_a_path_that_cannot_be_a_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for path in (tmp_path, tmp_path / "file" / "log.db"):
-        with pytest.raises(BusUnavailable, match=str(path)):
-            await SqliteLog.open(path)
-
-
-async def test_a_full_disk_writes_nothing_and_passes(log: SqliteLog) -> None:
-    appender = await log.appender()
-    await appender.append("t", 0, numbered(1))
-    connection = log._store._writer._connection
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-    with pytest.raises(BusUnavailable, match="full; nothing was written"):
-        await appender.append("t", 0, [Record(b"x" * 100_000)])
-    connection.execute("PRAGMA max_page_count = 1000000")
-    assert await appender.append("t", 0, numbered(1)) == 1
-
-
-async def test_a_failing_disk_leaves_the_outcome_open(
-    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    error = sqlite3.OperationalError("disk I/O error")
-    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-
-    def fail(group: object) -> None:
-        raise error
-
-    appender = await log.appender()
-    monkeypatch.setattr(log._store._writer, "_write", fail)
-    with pytest.raises(AppendUncertain, match="may or may not be there"):
-        await appender.append("t", 0, numbered(1))
-    monkeypatch.undo()
-    assert await appender.append("t", 0, numbered(1)) == 0
-
-
-async def test_a_lock_that_is_not_let_go_is_reported(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("folkmoot.bus.sqlite.file.LOCK_TIMEOUT_S", 0.05)
-    log = await SqliteLog.open(path)
-    await log.create_topics([Topic("t", 1)])
-    appender = await log.appender()
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(BusUnavailable, match="locked"):
-            await appender.append("t", 0, numbered(1))
-        other.execute("ROLLBACK")
-    assert await appender.append("t", 0, numbered(1)) == 0
-    await log.close()
-
-
-async def test_a_person_can_read_the_file(path: Path, log: SqliteLog) -> None:
-    appender = await log.appender()
-    await appender.append("t", 1, [Record(b"v", b"k", (("kind", b"entry"),))])
-    await log.commit("saga", {("t", 1): 1})
-    with closing(sqlite3.connect(path)) as plain:
-        row = plain.execute("SELECT topic, part, upto, key, value, headers FROM log").fetchone()
-        commits = plain.execute("SELECT name, upto FROM commits").fetchall()
-    assert row == ("t", 1, 0, b"k", b"v", '[["kind","entry"]]')
-    assert commits == [("saga", 1)]
-
-
-async def test_normal_synchronous_is_passed_on(path: Path) -> None:
-    for setting, number in (("FULL", 2), ("NORMAL", 1)):
-        log = await SqliteLog.open(path, synchronous=setting)  # type: ignore[arg-type]
-        connection = log._store._writer._connection
-        assert connection.execute("PRAGMA synchronous").fetchone() == (number,)
-        await log.close()
 
 
 # -- compaction -----------------------------------------------------------------------------
@@ -329,101 +171,41 @@ async def test_closing_an_appender_leaves_what_is_not_acknowledged_open(log: Sql
         await append
 
 
-# -- several processes ----------------------------------------------------------------------
-
-WRITE = """
-import asyncio, sys
-from pathlib import Path
-from folkmoot.bus.ports import Record, Topic
-from folkmoot.bus.sqlite import SqliteLog
-
-async def main(path, name, count):
-    log = await SqliteLog.open(Path(path))
-    await log.create_topics([Topic("t", 2)])
-    appender = await log.appender()
-    for number in range(int(count)):
-        pair = [Record(f"{name}.{number}.{part}".encode()) for part in "ab"]
-        first = await appender.append("t", 0, pair)
-        print(first, flush=True)
-    await log.close()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
+# -- a busy loop ----------------------------------------------------------------------------
 
 
-async def start_writing(path: Path, name: str, count: int) -> asyncio.subprocess.Process:
-    """Start a process that appends pairs to the file, and prints each one's offset."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", WRITE, str(path), name, str(count),
-        stdout=asyncio.subprocess.PIPE, env={**os.environ},
-    )  # fmt: skip
+async def test_the_loop_gives_way_to_an_overdue_append(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gave_way = threading.Event()
+    write_group, give_way = log._store._writer._write, Handover._give_way
+
+    def starved(group: list[writer.Append]) -> writer.Written:
+        assert gave_way.wait(10)
+        return write_group(group)
+
+    def giving_way(self: Handover) -> None:
+        gave_way.set()
+        give_way(self)
+
+    monkeypatch.setattr(log._store._writer, "_write", starved)
+    monkeypatch.setattr(Handover, "_give_way", giving_way)
+    assert await (await log.appender()).append("t", 0, numbered(1)) == 0
 
 
-async def finish(process: asyncio.subprocess.Process) -> list[int]:
-    out, _ = await process.communicate()
-    assert process.returncode == 0
-    return [int(line) for line in out.split()]
+async def test_the_loop_goes_on_while_the_disk_is_slow(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticked = threading.Semaphore(0)
+    write_group = log._store._writer._write
 
+    def slow(group: list[writer.Append]) -> writer.Written:
+        assert all(ticked.acquire(timeout=10) for _ in range(20))
+        return write_group(group)
 
-async def test_what_a_killed_process_was_told_is_there_is_there(path: Path) -> None:
-    process = await start_writing(path, "p", 1_000_000)
-    assert process.stdout is not None
-    told = [int(await process.stdout.readline()) for _ in range(200)]
-    process.kill()
-    rest, _ = await process.communicate()
-    told += [int(line) for line in rest.split(b"\n")[:-1]]
-    log = await SqliteLog.open(path)
-    stored = await read_all(log, "t")
-    assert [record.offset for record in stored] == list(range(len(stored)))
-    assert len(stored) % 2 == 0, "half an append survived"
-    for call, first in enumerate(told):
-        assert [r.value for r in stored[first : first + 2]] == [
-            f"p.{call}.{part}".encode() for part in "ab"
-        ]
-    assert await (await log.appender()).append("t", 0, numbered(1)) == len(stored)
-    await log.close()
-
-
-async def test_processes_share_a_file(path: Path, log: SqliteLog) -> None:
-    tail, appender = await log.tail("t", 0, 0), await log.appender()
-    reading = asyncio.create_task(read_count(tail, 3 * 200))
-    processes = [await start_writing(path, name, 100) for name in "pq"]
-    mine = [await appender.append("t", 0, numbered(2, f"m{call}.")) for call in range(100)]
-    others = [await finish(process) for process in processes]
-    stored = await reading
-    assert [record.offset for record in stored] == list(range(600))
-    assert sorted(mine + others[0] + others[1]) == list(range(0, 600, 2))
-    for call, first in enumerate(others[0]):
-        assert stored[first + 1].value == f"p.{call}.b".encode()
-    assert values(await read_all(log, "t")) == values(stored)
-
-
-async def test_a_foreign_append_wakes_a_tail_soon(path: Path, log: SqliteLog) -> None:
-    tail = await log.tail("t", 0, 0)
-    reading = asyncio.create_task(tail.read(10, 50_000))
-    await finish(await start_writing(path, "p", 1))
-    finished_at = time.monotonic()
-    async with asyncio.timeout(5):
-        assert len(await reading) == 2
-    assert time.monotonic() - finished_at < 1
-
-
-async def test_another_loop_on_the_file_is_like_another_process(path: Path, log: SqliteLog) -> None:
-    async def elsewhere() -> int:
-        other = await SqliteLog.open(path)
-        assert other._store is not log._store
-        first = await (await other.appender()).append("t", 0, numbered(2))
-        await other.close()
-        return first
-
-    appender, tail = await log.appender(), await log.tail("t", 0, 0)
-    assert await appender.append("t", 0, numbered(1)) == 0
-    assert await asyncio.to_thread(lambda: asyncio.run(elsewhere())) == 1
-    assert await appender.append("t", 0, numbered(1)) == 3
-    assert [record.offset for record in await read_count(tail, 4)] == [0, 1, 2, 3]
-
-
-async def test_many_processes_may_make_the_file_at_once(path: Path) -> None:
-    processes = [await start_writing(path, str(number), 5) for number in range(4)]
-    firsts = [first for process in processes for first in await finish(process)]
-    assert sorted(firsts) == list(range(0, 40, 2))
+    monkeypatch.setattr(log._store._writer, "_write", slow)
+    appending = asyncio.create_task((await log.appender()).append("t", 0, numbered(1)))
+    async with asyncio.timeout(10):
+        while not appending.done():
+            ticked.release()
+            await asyncio.sleep(0.001)

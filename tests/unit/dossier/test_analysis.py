@@ -159,6 +159,7 @@ def test_the_order_and_number_of_times_of_facts_do_not_matter(environment: Envir
     shuffled = [*facts, *facts]
     random.Random(7).shuffle(shuffled)
     assert analyse(shuffled) == analyse(facts)
+    assert analyse(shuffled).facts == len(facts)
 
 
 def test_nothing_at_all_is_no_problem() -> None:

@@ -78,15 +78,23 @@ def test_there_are_never_too_many_nodes(environment: Environment) -> None:
 def test_an_extra_in_full_is_drawn_as_optional_where_nothing_else_explains(
     environment: Environment,
 ) -> None:
-    environment.add(
-        "app",
-        needs=['wanted; extra == "all"', 'needed; extra == "all"', "lib"],
-    )
+    environment.add("app", needs=['wanted; extra == "all"', 'needed; extra == "all"'])
     environment.add("lib", needs=["needed"])
     environment.add("wanted")
     environment.add("needed")
     drawn = edges(picture_of(environment.analyse()))
-    assert drawn == [("app", "lib", False), ("app", "wanted", True), ("lib", "needed", False)]
+    assert drawn == [("app", "wanted", True), ("lib", "needed", False)]
+
+
+def test_what_is_heavy_but_stands_alone_in_the_picture_is_left_out(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "NODES_MAX", 3)
+    environment.add("app", needs=["lib"], files={"x": 900})
+    environment.add("lib", files={"x": 800})
+    environment.add("lonely", needs=["tiny"], files={"x": 700})
+    environment.add("tiny", files={"x": 1})
+    assert names(picture_of(environment.analyse())) == ["app", "lib"]
 
 
 def test_metadata_cannot_break_out_of_the_picture(environment: Environment) -> None:

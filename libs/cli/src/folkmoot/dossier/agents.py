@@ -144,7 +144,7 @@ async def _gathered(ctx: StepContext, expected: int) -> list[list[Any]]:
 async def write(ctx: StepContext, order: Write) -> Draft:
     """Write the report, each claim numbered to its source."""
     analysis = ctx.result("analyse", Analysis)
-    facts = await _gathered(ctx, 1)
+    facts = await _gathered(ctx, analysis.facts)
     try:
         draft = await asyncio.to_thread(
             write_reports, Path(order.out), analysis, facts, plant_a_lie=order.fail == "verify"

@@ -34,6 +34,7 @@ def analyse(facts: Iterable[Sequence[Any]]) -> Analysis:
     packages = _packages(known, required)
     missing, conflicts = _problems(required, known)
     return Analysis(
+        facts=sum(len(found) for of in known.values() for found in of.values()),
         packages=packages,
         missing=missing,
         conflicts=conflicts,

@@ -78,8 +78,9 @@ class Package(Model):
 
 
 class Analysis(Model):
-    """What was concluded about all of them."""
+    """What was concluded about all of them, and from how many distinct facts."""
 
+    facts: int
     packages: list[Package]
     missing: list[Problem]
     conflicts: list[Problem]

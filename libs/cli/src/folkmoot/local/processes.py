@@ -19,8 +19,8 @@ from typing import Self
 from folkmoot.local import logs, ports
 from folkmoot.local.errors import StartFailed, ToolMissing
 
-START_WITHIN_MS = 60_000
-"""Ten times what the slowest process needs on an idle machine."""
+START_WITHIN_MS = 120_000
+"""Twenty times what the slowest process needs on an idle machine: a loaded one is no failure."""
 
 STOP_WITHIN_MS = 15_000
 """How long a process may drain, hand over and flush before it is killed."""

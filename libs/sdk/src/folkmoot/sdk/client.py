@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
@@ -15,7 +16,7 @@ from typing import Any, TypeVar, overload
 from pydantic import TypeAdapter
 
 from folkmoot.bus import connect
-from folkmoot.bus.ports import Bus, Gossiped
+from folkmoot.bus.ports import Bus, BusError, Gossiped
 from folkmoot.contracts.envelope import decode_message, saga_id_of
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.event_store import AppendAnswer, announcement_subject
@@ -54,6 +55,8 @@ _ANSWER: TypeAdapter[AppendAnswer] = TypeAdapter(AppendAnswer)
 
 EVENTS_PAGE = 200
 EVENTS_POLL_S = 0.05
+
+logger = logging.getLogger("folkmoot")
 
 
 class Saga:
@@ -124,9 +127,9 @@ class Client:
     def __init__(self, bus: Bus, clock: Clock | None = None) -> None:
         self.bus = bus
         self._postbox = Postbox(bus, SOURCE, clock or SystemClock())
-        self._results: dict[str, TaskResult] = {}
-        self._waiting: dict[str, asyncio.Event] = {}
+        self._expected: dict[str, asyncio.Future[TaskResult]] = {}
         self._tails: list[asyncio.Task[None]] = []
+        self._beginning_to_listen = asyncio.Lock()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -197,35 +200,41 @@ class Client:
 
     async def _listen(self) -> None:
         """Follow the results from now on, before the first task is sent."""
-        if self._tails:
-            return
-        for partition in range(await partition_count(self.bus, TASK_RESULTS)):
-            end = await self.bus.log.end_offset(TASK_RESULTS, partition)
-            self._tails.append(asyncio.create_task(self._follow(partition, end)))
+        async with self._beginning_to_listen:
+            if self._tails:
+                return
+            partitions = range(await partition_count(self.bus, TASK_RESULTS))
+            ends = [await self.bus.log.end_offset(TASK_RESULTS, each) for each in partitions]
+            self._tails = [
+                asyncio.create_task(self._follow(partition, end))
+                for partition, end in enumerate(ends)
+            ]
 
     async def _follow(self, partition: int, offset: int) -> None:
-        tail = await self.bus.log.tail(TASK_RESULTS, partition, offset)
         types = by_wire_name(TaskResult)
         try:
-            while True:
-                for record in await tail.read(1_000, 500):
-                    outcome = decode_message(record.value, record.headers, types).message
-                    if isinstance(outcome, TaskResult) and outcome.saga_id in self._waiting:
-                        self._results[outcome.saga_id] = outcome
-                        self._waiting[outcome.saga_id].set()
-        finally:
-            await tail.close()
+            tail = await self.bus.log.tail(TASK_RESULTS, partition, offset)
+            try:
+                while True:
+                    for record in await tail.read(1_000, 500):
+                        self._hear(decode_message(record.value, record.headers, types).message)
+            finally:
+                await tail.close()
+        except BusError as error:
+            logger.info("results are asked for, since they cannot be followed: %s", error)
+
+    def _hear(self, message: object) -> None:
+        if isinstance(message, TaskResult) and message.saga_id in self._expected:
+            self._expected.pop(message.saga_id).set_result(message)
 
     async def outcome(self, saga: Saga) -> TaskResult:
         """Wait for the saga's outcome: as it is published, or as the orchestrator remembers it."""
-        arrived = self._waiting.setdefault(saga.saga_id, asyncio.Event())
-        while not arrived.is_set():
-            if (known := await self._remembered(saga)) is not None:
-                return known
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(arrived.wait(), ASK_AGAIN_S)
-        del self._waiting[saga.saga_id]
-        return self._results.pop(saga.saga_id)
+        new: asyncio.Future[TaskResult] = asyncio.get_running_loop().create_future()
+        expected = self._expected.setdefault(saga.saga_id, new)
+        while not expected.done():
+            self._hear(await self._remembered(saga))
+            await asyncio.wait([expected], timeout=ASK_AGAIN_S)
+        return expected.result()
 
     async def _remembered(self, saga: Saga) -> TaskResult | None:
         request = {"op": "outcome", "saga_id": saga.saga_id}

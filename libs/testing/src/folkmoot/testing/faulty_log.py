@@ -152,33 +152,33 @@ class FaultyLog:
 
     # -- appending ------------------------------------------------------------------------------
 
-    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> int:
-        """Append, or do what the next fault says."""
+    async def land(
+        self, topic: str, partition: int, records: Sequence[Record]
+    ) -> tuple[int, Fault | None]:
+        """Append, or not, as the next fault says; return the offset, and the fault."""
         self.partition(topic, partition)
         fault = next((fault for fault in self._faults if fault.topic == topic), None)
         if fault is not None:
-            return await self._fail(fault, partition, records)
-        first = self.storage.land(topic, partition, records)
-        await asyncio.sleep(self.slow_s.get(topic, self.LATENCY_S))
-        return first
+            self._faults.remove(fault)
+            self.hit.append(fault)
+            fault.hit.set()
+            if fault.kind == "held":
+                await fault.gate.wait()
+            if fault.kind == "late":
+                landing = asyncio.create_task(self._land_late(fault, partition, records))
+                self._landing.add(landing)
+            if fault.kind in ("lost", "late"):
+                return -1, fault
+        return self.storage.land(topic, partition, records), fault
 
-    async def _fail(self, fault: Fault, partition: int, records: Sequence[Record]) -> int:
-        self._faults.remove(fault)
-        self.hit.append(fault)
-        fault.hit.set()
-        if fault.kind == "held":
+    async def answer(self, topic: str, fault: Fault | None) -> None:
+        """Return as the acknowledgement of an append, if one comes."""
+        if fault is None:
+            await asyncio.sleep(self.slow_s.get(topic, self.LATENCY_S))
+        elif fault.kind == "unanswered":
             await fault.gate.wait()
-        if fault.kind == "late":
-            landing = asyncio.create_task(self._land_late(fault, partition, records))
-            self._landing.add(landing)
-        first = -1
-        if fault.kind not in ("lost", "late"):
-            first = self.storage.land(fault.topic, partition, records)
-        if fault.kind == "unanswered":
-            await fault.gate.wait()
-        if fault.kind not in ("held", "unanswered"):
+        elif fault.kind != "held":
             raise AppendUncertain("the append was not acknowledged")
-        return first
 
     async def _land_late(self, fault: Fault, partition: int, records: Sequence[Record]) -> None:
         await fault.gate.wait()
@@ -190,12 +190,16 @@ class FaultyAppender:
 
     def __init__(self, log: FaultyLog) -> None:
         self._log, self._closed = log, False
+        self._order: dict[tuple[str, int], asyncio.Lock] = {}
 
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> int:
         """See the port."""
-        if self._closed:
-            raise AppendUncertain("the appender is closed")
-        return await self._log.append(topic, partition, records)
+        async with self._order.setdefault((topic, partition), asyncio.Lock()):
+            if self._closed:
+                raise AppendUncertain("the appender is closed")
+            first, fault = await self._log.land(topic, partition, records)
+        await self._log.answer(topic, fault)
+        return first
 
     async def close(self) -> None:
         """See the port."""

@@ -6,12 +6,18 @@ import sys
 
 from folkmoot.agent_worker.bootstrap import service
 from folkmoot.agent_worker.settings import WorkerServiceSettings
+from folkmoot.runtime.process import EXIT_MISCONFIGURED
 from folkmoot.runtime.process import main as run
+from folkmoot.sdk.errors import DefinitionError
 
 
 def main() -> int:
     """Run the service; the exit status."""
-    return run(service, WorkerServiceSettings())
+    try:
+        return run(service, WorkerServiceSettings())
+    except DefinitionError as error:
+        print(error, file=sys.stderr)
+        return EXIT_MISCONFIGURED
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from folkmoot.agent_worker.handlers import Host, Runner
-from folkmoot.agent_worker.member import Membership
+from folkmoot.agent_worker.member import Membership, partitions_of
 from folkmoot.agent_worker.settings import WorkerServiceSettings
 from folkmoot.bus.ports import Bus, Topic
 from folkmoot.contracts import subjects
@@ -42,9 +42,10 @@ def load_agents(reference: str) -> list[Agent]:
         raise DefinitionError(f"cannot import {module_name!r}: {error}") from error
     found = getattr(module, name, None)
     agents = [found] if isinstance(found, Agent) else found
-    if not isinstance(agents, Iterable) or not all(isinstance(each, Agent) for each in agents):
+    listed = list(agents) if isinstance(agents, Iterable) else []
+    if not listed or not all(isinstance(each, Agent) for each in listed):
         raise DefinitionError(f"{reference!r} is no Agent and no list of Agents")
-    return list(agents)
+    return listed
 
 
 async def service(bus: Bus, settings: WorkerServiceSettings, clock: Clock) -> Service:
@@ -59,6 +60,7 @@ async def worker(
 
     Raises:
         DefinitionError: the agents contradict each other.
+        UnknownTopic: the services have never run on this bus.
         TopicMismatch: an agent's topics exist with another number of partitions.
     """
     grouped = teams(agents)
@@ -94,7 +96,7 @@ async def _register(bus: Bus, clock: Clock, member: str, grouped: Sequence[Team]
     """Tell the breaker where each agent's calls can go."""
     postbox = Postbox(bus, member, clock)
     topic = inbox("breaker-proxy")
-    partitions = (await bus.log.topics())[topic]
+    partitions = await partitions_of(bus, topic)
     for team in grouped:
         for agent in team.agents.values():
             message = RegisterAgent(

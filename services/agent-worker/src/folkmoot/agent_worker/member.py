@@ -11,9 +11,10 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from folkmoot.bus.ports import Bus, BusError
-from folkmoot.contracts.envelope import decode_message
+from folkmoot.bus.ports import Bus, BusError, UnknownTopic
+from folkmoot.contracts.envelope import Decoded, decode_message
 from folkmoot.contracts.keys import partition_of
+from folkmoot.core.kernel import NOTHING, Mark
 from folkmoot.core.messages import LEADERS, BeatSession, Join, Leader, Leave, inbox
 from folkmoot.core.names import by_wire_name
 from folkmoot.runtime.clock import Clock
@@ -25,7 +26,24 @@ READ_RECORDS_MAX = 1_000
 READ_TIMEOUT_MS = 200
 RETRY_S = 0.5
 
+BEFORE_ALL = Mark(NOTHING, NOTHING)
+
 logger = logging.getLogger(__name__)
+
+
+async def partitions_of(bus: Bus, topic: str) -> int:
+    """Return how many partitions a topic of a service has.
+
+    Raises:
+        UnknownTopic: there is no such topic; says what to start.
+    """
+    partitions = (await bus.log.topics()).get(topic)
+    if partitions is None:
+        raise UnknownTopic(
+            f"there is no topic {topic!r} on {bus.address}: start Folkmoot's services first, or "
+            "correct the address"
+        )
+    return partitions
 
 
 class Membership:
@@ -47,9 +65,11 @@ class Membership:
         self._ttl_ms, self._priority = session_ttl_ms, priority
         self._postbox = Postbox(bus, member, clock)
         self._leaders: dict[str, Leader] = {}
+        self._marks: dict[str, Mark] = {}
         self._asked_at: dict[str, int] = {}
         self._heard = asyncio.Event()
         self._leaving = False
+        self._election_partitions: int | None = None
 
     # -- what it heard ----------------------------------------------------------------------
 
@@ -90,15 +110,18 @@ class Membership:
         try:
             while True:
                 for record in await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS):
-                    message = decode_message(record.value, record.headers, types).message
-                    if isinstance(message, Leader):
-                        self._hear(message)
+                    self._hear(decode_message(record.value, record.headers, types))
         finally:
             await tail.close()
 
-    def _hear(self, leader: Leader) -> None:
-        self._leaders[leader.team] = leader
-        self._heard.set()
+    def _hear(self, heard: Decoded) -> None:
+        """Take in what is news; a deposed leader of the election may tell old news late."""
+        leader, mark = heard.message, heard.mark
+        if not isinstance(leader, Leader) or mark is None:
+            return
+        if mark > self._marks.get(leader.team, BEFORE_ALL):
+            self._marks[leader.team], self._leaders[leader.team] = mark, leader
+            self._heard.set()
 
     async def keep_session(self) -> None:
         """Join, then beat three times a ttl, and join again when no longer listed."""
@@ -114,10 +137,17 @@ class Membership:
         for team in self._teams.values():
             await self._join_if_needed(team, partitions)
         for shard in self._shards(partitions):
-            await self._postbox.send(ELECTION, shard, BeatSession(self.member), self.member)
+            await self._say(shard, BeatSession(self.member), self.member)
+
+    async def _say(self, shard: int, message: Join | BeatSession, key: str) -> None:
+        """Send, unless this member has said farewell: a later word would bring it back."""
+        if not self._leaving:
+            await self._postbox.send(ELECTION, shard, message, key)
 
     async def _partitions(self) -> int:
-        return (await self._bus.log.topics())[ELECTION]
+        if self._election_partitions is None:
+            self._election_partitions = await partitions_of(self._bus, ELECTION)
+        return self._election_partitions
 
     def _shards(self, partitions: int) -> list[int]:
         """Return the election's shards that this member's teams belong to."""
@@ -138,7 +168,7 @@ class Membership:
             tuple(sorted(team.agents)),
         )
         shard = partition_of(team.name, partitions)
-        await self._postbox.send(ELECTION, shard, join, team.name)
+        await self._say(shard, join, team.name)
 
     async def leave(self) -> None:
         """Say farewell, so that nobody has to wait for the session to expire."""

@@ -31,6 +31,7 @@ from pathlib import Path
 
 from folkmoot.bus.ports import AppendUncertain, BusError, Record
 from folkmoot.bus.sqlite.file import OFFSET_BITS, OFFSET_MASK, explain, is_io_error
+from folkmoot.bus.sqlite.handover import Handover
 from folkmoot.bus.sqlite.rows import Row
 
 POLL_S = 0.02  # how late a tail may notice what another process has written
@@ -115,6 +116,7 @@ class Writer:
         self._now = now
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
+        self._handover = Handover(self._loop)
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._next: dict[int, int] = {}  # the id that a shard's next record gets
         self._version = self._data_version()
@@ -124,6 +126,7 @@ class Writer:
     def put(self, job: Append | Call) -> None:
         """Queue `job`; its outcome is delivered later."""
         self._jobs.put(job)
+        self._handover.expect()
 
     def close(self) -> None:
         """Write what is queued, then close the file. Blocks until that is done."""
@@ -137,8 +140,10 @@ class Writer:
             appends, other = self._take(max(0.0, look - time.monotonic()))
             if appends:
                 self._append(appends)
+                self._handover.done(len(appends))
             if isinstance(other, Call):
                 self._call(other)
+                self._handover.done(1)
             if other is STOP:
                 return
             if time.monotonic() >= look:
