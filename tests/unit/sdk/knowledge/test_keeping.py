@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from folkmoot.bus.ports import AppendUncertain, Record
+from folkmoot.bus.ports import Appender, AppendUncertain, Record
 from folkmoot.contracts.topics import KNOWLEDGE
 from folkmoot.core.crdt import MESSAGE_BYTES_MAX, Delta, GCounter, ORSet, Replica, encode
 from folkmoot.sdk.knowledge import RECORDS_MAX, keeping, read_all
@@ -209,18 +209,26 @@ async def test_a_consolidation_that_fails_loses_nothing_and_is_made_up_for(
 ) -> None:
     writer = Writer(storage, "a")
     await writer.write(range(RECORDS_MAX + 1))
-    append, calls = writer.log.append, list[str]()
+    await writer.keeper.close()
+    appender, calls = writer.log.appender, list[str]()
 
-    async def faulty(topic: str, partition: int, records: Sequence[Record]) -> int:
-        calls.append(topic)
-        fails = len(calls) == failing + 1
-        if not fails or lands:
-            await append(topic, partition, records)
-        if fails:
-            raise AppendUncertain("not acknowledged")
-        return 0
+    class Faulty:
+        def __init__(self, real: Appender) -> None:
+            self.close, self._append = real.close, real.append
 
-    monkeypatch.setattr(writer.log, "append", faulty)
+        async def append(self, topic: str, partition: int, records: Sequence[Record]) -> int:
+            calls.append(topic)
+            fails = len(calls) == failing + 1
+            if not fails or lands:
+                await self._append(topic, partition, records)
+            if fails:
+                raise AppendUncertain("not acknowledged")
+            return 0
+
+    async def faulty() -> Appender:
+        return Faulty(await appender())
+
+    monkeypatch.setattr(writer.log, "appender", faulty)
     with pytest.raises(AppendUncertain):
         await writer.keeper.consolidate()
     assert len(await kept(storage)) == RECORDS_MAX + 1
