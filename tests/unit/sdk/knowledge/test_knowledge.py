@@ -94,17 +94,23 @@ async def test_a_step_that_runs_again_counts_once(bus: Bus) -> None:
 
 
 async def test_many_flushes_leave_few_records(bus: Bus) -> None:
-    a = Knowledge(bus, "a")
-    for number in range(RECORDS_MAX * 2 + 5):
-        await step(a).set("facts").add(number)
-        await a.flush()
+    async with member(bus, "a") as a:
+        for number in range(RECORDS_MAX * 2 + 5):
+            await step(a).set("facts").add(number)
+            await a.flush()
+        while len(await _living(bus)) > RECORDS_MAX + 2:
+            await asyncio.sleep(0.01)
     document = await read_document(bus.log, "facts")
     assert isinstance(document, ORSet)
     assert len(document) == RECORDS_MAX * 2 + 5
+
+
+async def _living(bus: Bus) -> list[bytes | None]:
+    """Keys that are not deleted; compaction may not have taken the others yet."""
     tail = await bus.log.tail(KNOWLEDGE, 0, 0)
-    records = await tail.read(10_000, 100)
+    last = {record.key: record.value for record in await tail.read(10_000, 100)}
     await tail.close()
-    assert len([record for record in records if record.value is not None]) <= RECORDS_MAX + 2
+    return [key for key, value in last.items() if value is not None]
 
 
 async def test_gossip_that_is_none_is_counted_and_ignored(bus: Bus) -> None:
@@ -113,7 +119,7 @@ async def test_gossip_that_is_none_is_counted_and_ignored(bus: Bus) -> None:
         await eventually(lambda: "before" in step(b).set("facts"))
         for data in (b"{", b"[]", b'{"document": "facts", "delta": {"kind": "orset"}}'):
             await bus.gossip.publish("folkmoot.gossip.z.facts", data)
-        await eventually(lambda: b.malformed == 3)
+        await eventually(lambda: b.problems.get("malformed") == 3)
         await step(a).set("facts").add("after")
         await eventually(lambda: "after" in step(b).set("facts"))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
 
 def query(service: str, partition: int | str) -> str:
     """Return the subject on which a shard of `service` answers questions."""
@@ -16,3 +19,25 @@ def leader_announcement(team: str) -> str:
 def progress(saga_id: str) -> str:
     """Return the subject on which steps of a saga report progress."""
     return f"folkmoot.progress.{saga_id}"
+
+
+GOSSIP = "folkmoot.gossip.*.*"
+"""All that members tell each other of shared knowledge."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def gossip(member: str, topic: str) -> str:
+    """Return the subject on which `member` tells of a shared document, or of all in short.
+
+    Letters, digits, `-` and `_` of the member's name stand for themselves, every other byte for
+    `=` and two hexadecimal digits, so that no two members share a subject.
+    """
+    token = _UNSAFE.sub(lambda match: "".join(f"={b:02X}" for b in match[0].encode()), member)
+    return f"folkmoot.gossip.{token}.{topic}"
+
+
+def gossip_sender(subject: str) -> str:
+    """Return the member that tells on a subject made by `gossip`."""
+    token = subject.split(".")[2]
+    return unquote(token.replace("=", "%"))

@@ -1,131 +1,132 @@
-"""Keeps knowledge in the compacted topic `folkmoot.knowledge`, where it outlives every agent.
+"""Keeps one replica's changes in the compacted topic `folkmoot.knowledge`.
 
-A record is a delta under a key of its own, `document/replica/n`; joining all records of a document
-gives the document, in whatever order. When a replica has written many, it writes what it knows as
-a whole under new keys and deletes the old ones, so that the topic grows with what is known and not
-with how often it changed.
+A flush writes what changed since the last one under fresh keys, `document/replica/n`. When there
+are many records of a document, whoever has written of it writes what it knows as a whole under
+fresh keys, and then deletes the records that it had joined, whoever wrote them. So the topic grows
+with what is known, not with how often it changed or how many replicas there ever were.
+
+A record is only deleted by somebody who has joined it and has made that durable further on in the
+same partition. So what a record said is always in a later one, and nothing is lost whoever deletes
+at the same time, or dies in between.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections import defaultdict
 
 import orjson
 
-from folkmoot.bus.ports import Appender, Bus, Log, Record
+from folkmoot.bus.ports import Appender, BusError, Log, Record, UnknownTopic
+from folkmoot.contracts.keys import partition_of
 from folkmoot.contracts.topics import KNOWLEDGE
-from folkmoot.core.crdt import Crdt, MalformedState, Replica, from_json, parts_of
+from folkmoot.core.crdt import (
+    ENVELOPE_BYTES,
+    MESSAGE_BYTES_MAX,
+    Crdt,
+    Delta,
+    Replica,
+    encode,
+    gather,
+)
+from folkmoot.sdk.knowledge.reading import Reader
 
 RECORDS_MAX = 64
-"""Records of one replica for one document before it consolidates them."""
+"""Records of a document beyond those of its last whole, before they are made one again. So few are
+read in no time at start, and so many make writing the whole rare."""
 
-READ_RECORDS_MAX = 2_000
-READ_TIMEOUT_MS = 2_000
+logger = logging.getLogger(__name__)
 
 
 class Keeper:
     """Writes one replica's changes to the log."""
 
-    def __init__(self, bus: Bus, replica: Replica) -> None:
-        self._bus, self._replica = bus, replica
+    def __init__(self, log: Log, replica: Replica, reader: Reader) -> None:
+        self._log, self._replica, self._reader = log, replica, reader
         self._unkept: dict[str, Crdt] = {}
-        self._written: dict[str, list[bytes]] = {}
+        self._written_of: set[str] = set()
+        self._whole: dict[str, int] = defaultdict(int)
         self._appender: Appender | None = None
         self._lock = asyncio.Lock()
         self._n = 0
 
     def changed(self, document: str, delta: Crdt) -> None:
         """Remember to keep `delta`."""
-        if document in self._unkept:
-            self._unkept[document].merge(delta)  # type: ignore[arg-type]
-        else:
-            self._unkept[document] = from_json(delta.to_json())
+        gather(self._unkept, document, delta)
 
     async def flush(self) -> None:
         """Return when everything that changed before is durable.
 
         Raises:
-            BusError: it could not be written; it is tried again with the next flush.
+            BusError: it could not be written; it will be tried again with the next flush.
         """
         async with self._lock:
             unkept, self._unkept = self._unkept, {}
-            if not unkept:
-                return
             try:
-                await self._write(unkept)
+                for document, delta in unkept.items():
+                    await self._write(document, delta)
+                    self._written_of.add(document)
             except BaseException:
-                await self.close()
-                self._restore(unkept)
+                for document, delta in unkept.items():
+                    self.changed(document, delta)
                 raise
 
-    def _restore(self, unkept: Mapping[str, Crdt]) -> None:
-        for document, delta in unkept.items():
-            self.changed(document, delta)
+    async def consolidate(self) -> None:
+        """Make one whole of the many records of each document that was written of.
 
-    async def _write(self, unkept: Mapping[str, Crdt]) -> None:
-        if self._appender is None:
-            self._appender = await self._bus.log.appender()
-        records = [each for name, delta in unkept.items() for each in self._records(name, delta)]
-        for document in unkept:
-            if len(self._written[document]) > RECORDS_MAX:
-                records += self._consolidated(document)
-        await self._appender.append(KNOWLEDGE, 0, records)
+        Raises:
+            BusError: it could not be written; nothing that counts was deleted.
+        """
+        async with self._lock:
+            for document in sorted(self._written_of):
+                records = self._reader.records[document]
+                if len(records) > RECORDS_MAX + self._whole[document]:
+                    await self._consolidate(document, set(records))
+                self._written_of.discard(document)
 
-    def _records(self, document: str, crdt: Crdt) -> list[Record]:
+    async def _consolidate(self, document: str, old: set[bytes]) -> None:
+        written = await self._write(document, self._replica.documents[document])
+        await self._append(document, [Record(None, key) for key in sorted(old)])
+        self._reader.records[document] -= old
+        self._whole[document] = written
+
+    async def _write(self, document: str, state: Crdt) -> int:
+        """Write `state` under fresh keys; return in how many records."""
         records = []
-        for part in parts_of(crdt):
+        for part in state.parts(MESSAGE_BYTES_MAX - ENVELOPE_BYTES):
             self._n += 1
             key = f"{document}/{self._replica.replica}/{self._n}".encode()
-            self._written.setdefault(document, []).append(key)
-            records.append(Record(orjson.dumps(part.to_json()), key))
-        return records
+            records.append(Record(orjson.dumps(encode(Delta(document, part))), key))
+        await self._append(document, records)
+        self._reader.records[document] |= {record.key or b"" for record in records}
+        return len(records)
 
-    def _consolidated(self, document: str) -> list[Record]:
-        old, self._written[document] = self._written[document], []
-        whole = self._records(document, self._replica.documents[document])
-        return [*whole, *(Record(None, key) for key in old)]
+    async def _append(self, document: str, records: list[Record]) -> None:
+        if not records:
+            return
+        partitions = (await self._log.topics()).get(KNOWLEDGE, 0)
+        if not partitions:
+            raise UnknownTopic(f"There is no topic {KNOWLEDGE!r}: start the platform first.")
+        try:
+            if self._appender is None:
+                self._appender = await self._log.appender()
+            await self._appender.append(KNOWLEDGE, partition_of(document, partitions), records)
+        except BaseException:  # whatever stopped it, the append may still land
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Let go of the appender."""
-        if self._appender is not None:
-            appender, self._appender = self._appender, None
+        appender, self._appender = self._appender, None
+        if appender is not None:
             await appender.close()
 
 
-async def read_all(log: Log) -> dict[str, Crdt]:
-    """Return every document as it is kept up to the present end of the log."""
-    documents: dict[str, Crdt] = {}
-    if KNOWLEDGE not in await log.topics():
-        return documents
-    end = await log.end_offset(KNOWLEDGE, 0)
-    tail = await log.tail(KNOWLEDGE, 0, 0)
+async def keep_in_time(keeper: Keeper) -> None:
+    """Flush what nobody waits for, and consolidate; what fails now is tried again later."""
     try:
-        while tail.position < end:
-            records = await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS)
-            if not records:
-                break
-            for record in records:
-                _join(documents, record.key, record.value)
-    finally:
-        await tail.close()
-    return documents
-
-
-def _join(documents: dict[str, Crdt], key: bytes | None, value: bytes | None) -> None:
-    """Join one record; what is no record of ours is nobody's knowledge."""
-    if key is None or value is None:
-        return
-    try:
-        crdt = from_json(orjson.loads(value))
-    except (orjson.JSONDecodeError, MalformedState):
-        return
-    document = key.decode("utf-8", "replace").split("/", 1)[0]
-    known = documents.setdefault(document, crdt)
-    if known is not crdt and type(known) is type(crdt):
-        known.merge(crdt)  # type: ignore[arg-type]
-
-
-async def read_document(log: Log, document: str) -> Crdt | None:
-    """Return one document as it is kept, None if there is none of that name."""
-    return (await read_all(log)).get(document)
+        await keeper.flush()
+        await keeper.consolidate()
+    except BusError as error:
+        logger.warning("knowledge is not kept in the log now: %s", error)
