@@ -22,7 +22,7 @@ from folkmoot.core.worker import (
     RunHandler,
     StopHandler,
 )
-from folkmoot.runtime.replica import NotLeading
+from folkmoot.runtime.seat import NotLeading
 from folkmoot.sdk.agent import Agent, teams
 from folkmoot.sdk.errors import Permanent, Retryable
 from folkmoot.sdk.steps import Step

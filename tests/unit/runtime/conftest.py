@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from folkmoot.bus.ports import Bus, Record, Stored
-from folkmoot.contracts.codec import decode_record
+from folkmoot.contracts.codec import decode_record, encode_record
 from folkmoot.contracts.envelope import Headers, decode_message, encode_message, origin_headers
 from folkmoot.core.kernel import (
     DEAD_LETTERS,
+    NOTHING,
+    Claim,
     DeadLetter,
     Effect,
     Entry,
@@ -31,7 +33,8 @@ from folkmoot.core.kernel import (
 )
 from folkmoot.core.names import by_wire_name
 from folkmoot.runtime.candidacy import Candidacy, OpenCandidacy
-from folkmoot.runtime.replica import Replica, Role, ShardName
+from folkmoot.runtime.replica import Replica
+from folkmoot.runtime.seat import Role, ShardName
 from folkmoot.runtime.timing import Timing
 from folkmoot.testing.eventually import eventually
 from folkmoot.testing.faulty_log import FaultyLog, Storage
@@ -260,6 +263,15 @@ class World:
 
     async def told(self, *totals: int) -> None:
         await eventually(lambda: self.received() == [*totals])
+
+    def claim_in_vain(self, member: str = "stranger") -> None:
+        """Claim as somebody does who has not read on for long."""
+        self.write(Claim(member, 0, expected_term=NOTHING - 1, expected_last=NOTHING - 1))
+
+    def write(self, record: LogRecord) -> int:
+        """Write a member's record to the log behind everybody's back; return its offset."""
+        value, headers = encode_record(record, NAME.origin, len(self.storage.partitions["log", 0]))
+        return self.storage.land("log", 0, [Record(value, None, headers)])
 
     # -- what the log says of it
 

@@ -56,6 +56,8 @@ class Chaos:
         elif member is not None and what == "fault":
             kind = get_args(FaultKind)[which % 5]
             self.faults.append(member.log.fail(("log", "out")[which % 2], kind))
+        elif what == "claim":
+            self.world.claim_in_vain()
         elif what == "relief" and self.faults:
             self.faults[which % len(self.faults)].gate.set()
         await asyncio.sleep(pause_ms / 1000)
@@ -112,7 +114,7 @@ async def live_through(world: World, steps: list[tuple[str, int, int]]) -> None:
 STEP = st.tuples(
     st.sampled_from(
         ["send", "send", "send", "start", "crash", "stop", "outage", "stall", "fault", "fault",
-         "relief"]
+         "relief", "claim"]
     ),
     st.integers(0, 100),
     st.sampled_from([0, 1, 1, 2, 10, 60, 200, 400]),

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from folkmoot.bus.ports import Record
-from folkmoot.contracts.codec import encode_record
 from folkmoot.core.kernel import Beat, Claim, Entry, Verdict
 from folkmoot.testing.eventually import eventually
 from folkmoot.testing.faulty_log import FaultKind
@@ -181,21 +179,6 @@ async def test_a_leader_held_up_in_telling_is_repeated_by_its_successor(world: W
     assert world.received() == [1, 3, 6]
     raw = world.storage.partitions["out", 0] + world.storage.partitions["out", 1]
     assert len(raw) > 3
-
-
-async def test_a_claim_that_lost_costs_its_leader_a_term_and_nothing_else(world: World) -> None:
-    (a,) = world.start("a")
-    await world.leader()
-    world.send(1)
-    await world.told(1)
-    value, headers = encode_record(Claim("x", 0, -1, -1), "log/0", 0)
-    world.storage.land("log", 0, [Record(value, None, headers)])
-    world.send(2, 3)
-    await world.told(1, 3, 6)
-    await world.decided(1, 2, 3)
-    assert a.leads
-    assert won(world)[0] == 0
-    assert len(won(world)) == 2
 
 
 # -- killed at the worst moment -------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from folkmoot.core.kernel import Beat, Claim, Mark, Resign, Verdict
-from folkmoot.runtime.replica import Role
+from folkmoot.runtime.seat import Role
 from folkmoot.testing.eventually import eventually
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from folkmoot.bus import Bus, Record, Topic, connect
 from folkmoot.contracts.envelope import encode_message
 from folkmoot.core.kernel import DEAD_LETTERS
 from folkmoot.runtime.observer import observe
-from folkmoot.runtime.replica import Replica, Role
+from folkmoot.runtime.replica import Replica
+from folkmoot.runtime.seat import Role
 from folkmoot.testing.eventually import eventually
 
 if TYPE_CHECKING:

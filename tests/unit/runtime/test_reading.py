@@ -10,7 +10,8 @@ import pytest
 from folkmoot.bus.ports import Record
 from folkmoot.contracts.codec import encode_record
 from folkmoot.core.kernel import Beat, Claim, Verdict
-from folkmoot.runtime.replica import ENTRY_BYTES_MAX, Role
+from folkmoot.runtime.seat import Role
+from folkmoot.runtime.term import ENTRY_BYTES_MAX
 from folkmoot.testing.eventually import eventually
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from folkmoot.bus.inprocess import Hub, InProcessGossip
 from folkmoot.bus.ports import Bus, BusUnavailable, NoResponder
 from folkmoot.core.messages import Announce
-from folkmoot.runtime.replica import Role
+from folkmoot.runtime.seat import Role
 from folkmoot.runtime.service import QueryError, Service, announcer, read_answer
 from folkmoot.testing.eventually import eventually
 from folkmoot.testing.faulty_log import FaultyLog, Storage

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from folkmoot.core.kernel import Refused
-from folkmoot.runtime.replica import NotLeading
+from folkmoot.runtime.seat import NotLeading
 from folkmoot.testing.eventually import eventually
 from folkmoot.testing.faulty_log import FaultKind
 

@@ -47,6 +47,10 @@ class Emitter:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
 
+    def follow(self, shard: Shard[Any]) -> None:
+        """Go on with `shard`, which has the same effects pending and perhaps more."""
+        self._shard = shard
+
     def wake(self) -> None:
         """There may be effects to send."""
         if self._shard.pending:

@@ -10,7 +10,7 @@ from folkmoot.bus.ports import Bus
 from folkmoot.contracts.codec import decode_record
 from folkmoot.core.kernel import Shard
 from folkmoot.core.kernel.machine import Machine, S
-from folkmoot.runtime.replica import READ_RECORDS_MAX, ShardName
+from folkmoot.runtime.seat import READ_RECORDS_MAX, ShardName
 
 READ_TIMEOUT_MS = 2_000
 

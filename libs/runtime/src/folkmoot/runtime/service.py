@@ -19,7 +19,8 @@ from folkmoot.contracts import subjects
 from folkmoot.core.messages import Announce
 from folkmoot.runtime.cancelling import heed_cancellation
 from folkmoot.runtime.clock import Clock
-from folkmoot.runtime.replica import NotLeading, Replica, Role
+from folkmoot.runtime.replica import Replica
+from folkmoot.runtime.seat import NotLeading, Role
 
 Json = Any
 Answer = Callable[[Any, Mapping[str, Json]], Json]

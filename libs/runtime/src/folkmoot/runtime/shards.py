@@ -11,7 +11,8 @@ from folkmoot.core.kernel import Machine
 from folkmoot.core.messages import TASKS, inbox, log
 from folkmoot.runtime.candidacy import OpenCandidacy
 from folkmoot.runtime.clock import Clock
-from folkmoot.runtime.replica import Replica, ShardName
+from folkmoot.runtime.replica import Replica
+from folkmoot.runtime.seat import ShardName
 from folkmoot.runtime.settings import Settings
 
 

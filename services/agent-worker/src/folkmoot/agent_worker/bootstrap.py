@@ -20,7 +20,8 @@ from folkmoot.core.worker import WorkerMachine, WorkerSettings
 from folkmoot.runtime.candidacy import Candidacy, ElectedCandidacy, OpenCandidacy
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.postbox import Postbox
-from folkmoot.runtime.replica import Replica, Role, ShardName
+from folkmoot.runtime.replica import Replica
+from folkmoot.runtime.seat import Role, ShardName
 from folkmoot.runtime.service import Service
 from folkmoot.sdk.agent import Agent, Team, teams
 from folkmoot.sdk.errors import DefinitionError

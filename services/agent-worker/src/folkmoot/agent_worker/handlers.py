@@ -31,7 +31,7 @@ from folkmoot.core.worker import (
     StopHandler,
 )
 from folkmoot.runtime.clock import Clock
-from folkmoot.runtime.replica import NotLeading
+from folkmoot.runtime.seat import NotLeading
 from folkmoot.sdk.agent import StepDefinition, Team, fit
 from folkmoot.sdk.context import Context, LeaderContext, StepContext
 from folkmoot.sdk.errors import DefinitionError, InvalidInput, Permanent, Retryable

@@ -98,6 +98,13 @@ class Shard(Generic[S]):
         Raises:
             LogTruncated: `offset` is not the next one.
         """
+        return self._observe(offset, record)[0]
+
+    def observe_own(self, offset: int, record: LogRecord) -> list[Local]:
+        """Take in a record that this member appended; return its local requests if it counts."""
+        return self._observe(offset, record)[1]
+
+    def _observe(self, offset: int, record: LogRecord) -> tuple[Verdict, list[Local]]:
         if offset != self.next_offset:
             raise LogTruncated(
                 f"expected the record at offset {self.next_offset}, read {offset}: "
@@ -106,19 +113,21 @@ class Shard(Generic[S]):
         verdict = self.leadership.observe(offset, record)
         self.next_offset = offset + 1
         if verdict is Verdict.ACCEPTED and isinstance(record, Entry | Beat):
-            self._take_in(offset, record)
-        return verdict
+            return verdict, self._take_in(offset, record)
+        return verdict, []
 
-    def _take_in(self, offset: int, record: Entry | Beat) -> None:
+    def _take_in(self, offset: int, record: Entry | Beat) -> list[Local]:
         self.at = max(self.at, record.at)
+        locals_: list[Local] = []
         if isinstance(record, Entry):
-            sends, _ = self._apply(record.events, Position(offset, record.at))
+            sends, locals_ = self._apply(record.events, Position(offset, record.at))
             self.pending.extend(sends)
         self.consumed.update(record.progress.consumed)
         self.marks.update(record.progress.marks)
         if record.progress.emitted is not None:
             self.acknowledge(record.progress.emitted)
             self._logged_emitted = self.emitted
+        return locals_
 
     def _apply(
         self, events: Sequence[object], position: Position
@@ -220,6 +229,24 @@ class Shard(Generic[S]):
             locals_.extend(own)
         self._decided.clear()
         return locals_
+
+    def successor(self) -> Shard[S]:
+        """Return the shard to observe the log with after `AppendedElsewhere`.
+
+        What was decided was applied as if it stood elsewhere, so that state is of no use; without
+        decisions, this shard itself only has to read on.
+        """
+        return Shard(self.machine, self.member) if self._decided else self
+
+    def inherit(self, stale: Shard[S]) -> None:
+        """Take over what this leader knew beyond the log when its shard was `stale`."""
+        self.acknowledge(stale.emitted)
+        for topic, following in stale._unlogged_consumed.items():
+            self.consumed[topic] = max(self.consumed.get(topic, 0), following)
+        for origin, mark in stale._unlogged_marks.items():
+            self.marks[origin] = max(self.marks.get(origin, mark), mark)
+        self._unlogged_consumed = {**stale._unlogged_consumed}
+        self._unlogged_marks = {**stale._unlogged_marks}
 
     def acknowledge(self, offset: int) -> None:
         """Every effect of the entries up to `offset` has reached its target."""
