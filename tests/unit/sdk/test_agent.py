@@ -190,7 +190,9 @@ def test_a_planned_step_is_found_by_name_and_by_agent_where_needed() -> None:
     assert (found.name, definition) == ("b", found.steps["write"])
     with pytest.raises(DefinitionError, match=r"'write' exists on a, b: say agent=\.\.\."):
         team.find(Step("write"))
-    with pytest.raises(DefinitionError, match="no agent of team 't' has a step 'x'; there are: "):
+    with pytest.raises(DefinitionError, match="no agent has a step 'x' in team 't'; there are: r"):
         team.find(Step("x"))
-    with pytest.raises(DefinitionError, match="agent 'b' has a step 'read'; there are: read, wri"):
+    with pytest.raises(DefinitionError, match=r"'b' has no step 'read' in team 't'; .*: write$"):
         team.find(Step("read", agent="b"))
+    with pytest.raises(DefinitionError, match=r"team 't' has no agent 'c'; there are: a, b$"):
+        team.find(Step("read", agent="c"))

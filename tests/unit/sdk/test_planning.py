@@ -91,7 +91,9 @@ async def test_a_plan_may_name_only_steps_that_there_are() -> None:
     async def planner(ctx: Any, task: Question) -> list[Step]:
         return [Step("sing")]
 
-    with pytest.raises(DefinitionError, match="has a step 'sing'; there are: research, write"):
+    with pytest.raises(
+        DefinitionError, match="a step 'sing' in team 't'; there are: research, write"
+    ):
         await plan(team(planner), CONTEXT, {"text": "why"})
 
 

@@ -203,9 +203,17 @@ class Team:
             raise DefinitionError(
                 f"step {step.name!r} exists on {names}: say agent=... in the plan"
             )
-        known = sorted({name for agent in self.agents.values() for name in agent.steps})
-        who = f"agent {step.agent!r}" if step.agent else f"no agent of team {self.name!r}"
-        raise DefinitionError(f"{who} has a step {step.name!r}; there are: {', '.join(known)}")
+        raise DefinitionError(self._lack_of(step))
+
+    def _lack_of(self, step: Step) -> str:
+        """Return what is wrong with a step that nobody has."""
+        if step.agent is not None and step.agent not in self.agents:
+            known = ", ".join(sorted(self.agents))
+            return f"team {self.name!r} has no agent {step.agent!r}; there are: {known}"
+        asked = [self.agents[step.agent]] if step.agent else list(self.agents.values())
+        steps = ", ".join(sorted({name for agent in asked for name in agent.steps}))
+        who = f"agent {step.agent!r} has no step" if step.agent else "no agent has a step"
+        return f"{who} {step.name!r} in team {self.name!r}; there are: {steps}"
 
 
 def teams(agents: typing.Iterable[Agent]) -> list[Team]:
