@@ -203,9 +203,9 @@ def test_every_service_serves_health_and_metrics(up: Path) -> None:
         assert ready["ready"], ready
         assert all(shard["role"] in ("leading", "following") for shard in ready["shards"])
         metrics = fetch(process["address"], "/metrics")
-        assert f'folkmoot_leads{{service="{process["name"].split("-1")[0]}"' in metrics or (
-            'folkmoot_leads{service="agent-worker"' in metrics
-        )
+        assert f'folkmoot_role{{role="leading",service="{process["name"].split("-1")[0]}"' in (
+            metrics
+        ) or ('folkmoot_role{role="leading",service="agent-worker"' in metrics)
 
 
 def fetch(address: str, path: str) -> str:

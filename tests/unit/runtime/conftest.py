@@ -268,6 +268,10 @@ class World:
         """Claim as somebody does who has not read on for long."""
         self.write(Claim(member, 0, expected_term=NOTHING - 1, expected_last=NOTHING - 1))
 
+    def claim_against(self, rule: Leadership, member: str = "stranger") -> None:
+        """Claim as somebody does who has read everything, and will never lead."""
+        self.write(Claim(member, 0, rule.term, rule.last))
+
     def write(self, record: LogRecord) -> int:
         """Write a member's record to the log behind everybody's back; return its offset."""
         value, headers = encode_record(record, NAME.origin, len(self.storage.partitions["log", 0]))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from folkmoot.core.kernel import COURTESY_MS, Leadership
-from folkmoot.runtime.candidacy import Absentees, ElectedCandidacy, OpenCandidacy, rendezvous
+from folkmoot.runtime.candidacy import Absentees, ElectedCandidacy, OpenCandidacy, Pace, rendezvous
 from folkmoot.runtime.timing import Timing
 
 TIMING = Timing(ttl_ms=1_000, stagger_ms=50)
@@ -60,7 +60,7 @@ def test_a_members_patience(rank: int) -> None:
     silence = candidacy(member).silence_ms
     delay = rank * TIMING.stagger_ms
     assert silence(Leadership()) == delay
-    assert silence(held_by(other)) == TIMING.ttl_ms + delay
+    assert silence(held_by("unheard")) == TIMING.ttl_ms + delay
     assert silence(held_by(member)) == 0
     assert silence(resigned_to(None)) == delay
     assert silence(resigned_to(member)) == 0
@@ -74,6 +74,32 @@ def test_who_is_not_listed_does_not_claim() -> None:
         assert stranger.silence_ms(leadership) is None
         assert lonely.silence_ms(leadership) is None
     assert lonely.heir(held_by("a")) is None
+
+
+def test_nobody_waits_for_the_holder_who_is_silent() -> None:
+    first, second, third = RANKED
+    for place, member in enumerate((second, third)):
+        silence_ms = candidacy(member).silence_ms(held_by(first))
+        assert silence_ms == TIMING.ttl_ms + place * TIMING.stagger_ms
+
+
+def test_a_shard_goes_to_the_preferred_member_only_when_it_follows() -> None:
+    first, second, _ = RANKED
+    following: set[str] = set()
+    leader = OpenCandidacy(second, SHARD, TIMING, lambda: RANKED, following.__contains__)
+    assert leader.heir(held_by(second)) is None
+    following.add(first)
+    assert leader.heir(held_by(second)) == first
+
+
+def test_shards_of_a_process_move_one_in_a_ttl() -> None:
+    pace = Pace(TIMING.ttl_ms)
+    one, other = (OpenCandidacy("a", s, TIMING, lambda: ["a"], pace=pace) for s in ("1", "2"))
+    assert one.may_hand_over(0)
+    assert not other.may_hand_over(0)
+    assert not one.may_hand_over(TIMING.ttl_ms - 1)
+    assert other.may_hand_over(TIMING.ttl_ms)
+    assert not one.may_hand_over(TIMING.ttl_ms)
 
 
 def test_a_leader_hands_over_to_the_preferred_unless_busy() -> None:

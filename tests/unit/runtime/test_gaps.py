@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from folkmoot.core.kernel import Claim, Mark
+from folkmoot.core.kernel import Mark
 from folkmoot.runtime.seat import Role
 from folkmoot.testing.eventually import eventually
 
@@ -64,8 +64,7 @@ async def test_an_idle_leader_beats_on_over_claims_that_lost(world: World) -> No
 
 async def test_a_claim_that_won_in_between_ends_the_term(world: World) -> None:
     a = await leading(world)
-    rule = world.history().leadership
-    world.write(Claim("stranger", 0, rule.term, rule.last))
+    world.claim_against(world.history().leadership)
     world.send(2, 3)
     await eventually(lambda: a.replica.fenced == 1)
     assert a.performed == [(1, entry_offsets(world)[0])]

@@ -56,6 +56,23 @@ async def test_an_inbox_is_read_no_further_ahead_than_a_batch(log: FaultyLog) ->
     assert log.open == 0
 
 
+async def test_an_inbox_of_large_records_is_read_no_further_ahead_than_in_bytes(
+    log: FaultyLog,
+) -> None:
+    large = task("t" * 1_000)
+    size_bytes = len(large.value or b"")
+    log.storage.land("in", 0, [large] * 60)
+    queue = Intake(TYPES, Timing(batch_inputs_max=3, waiting_bytes_max=2 * size_bytes), {})
+    pump = asyncio.create_task(queue.pump(log, "in", 0, 0))
+    taken = 0
+    while taken < 60:
+        await asyncio.sleep(1)
+        assert queue.waiting <= 3
+        taken += len(queue.take())
+    assert queue.waiting_bytes == 0
+    pump.cancel()
+
+
 async def test_what_is_read_says_where_it_came_from(log: FaultyLog) -> None:
     log.storage.land("in", 0, [task("a"), task("b", Mark(7, 2)), Record(b"?"), task("d")])
     poisoned = Undecodable("defect", "it broke a decision before")

@@ -16,6 +16,11 @@ def leader_announcement(team: str) -> str:
     return f"folkmoot.announce.leaders.{team}"
 
 
+def presence(service: str) -> str:
+    """Return the subject on which the processes of `service` tell each other that they run."""
+    return f"folkmoot.announce.members.{service}"
+
+
 def progress(saga_id: str) -> str:
     """Return the subject on which steps of a saga report progress."""
     return f"folkmoot.progress.{saga_id}"

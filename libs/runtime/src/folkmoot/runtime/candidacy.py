@@ -40,28 +40,56 @@ class Candidacy(Protocol):
         """Return who should lead instead of this leader, if anybody."""
         ...
 
+    def may_hand_over(self, now: int) -> bool:
+        """Whether a shard may be handed over to an heir at `now`; if so, it counts as one."""
+        ...
+
+
+class Pace:
+    """Lets one thing happen in any `period_ms`, so that many shards do not move at once."""
+
+    def __init__(self, period_ms: int) -> None:
+        self._period_ms = period_ms
+        self._next_at: int | None = None
+
+    def take(self, now: int) -> bool:
+        """Whether it may happen at `now`; if so, it counts as happened."""
+        if self._next_at is not None and now < self._next_at:
+            return False
+        self._next_at = now + self._period_ms
+        return True
+
 
 class OpenCandidacy:
     """Any live member may lead; those whom the shard prefers claim first.
 
     `members` returns who is known to be alive; who is not among them, yet or any more, does not
-    claim. While `busy`, a leader keeps what it has, since handing over would interrupt its work.
+    claim. A leader hands over to the member that the shard prefers once that `follows`, at the
+    `pace` that it shares with the other shards of its process. While `busy`, it keeps what it has,
+    since handing over would interrupt its work.
     """
 
     def __init__(
-        self, member: str, shard: str, timing: Timing, members: Callable[[], Sequence[str]]
+        self,
+        member: str,
+        shard: str,
+        timing: Timing,
+        members: Callable[[], Sequence[str]],
+        follows: Callable[[str], bool] = lambda _member: True,
+        pace: Pace | None = None,
     ) -> None:
         self._member, self._shard, self._timing = member, shard, timing
-        self._members = members
+        self._members, self._follows = members, follows
+        self._pace = pace or Pace(timing.ttl_ms)
         self.busy: Callable[[], bool] = lambda: False
 
     def silence_ms(self, leadership: Leadership) -> int | None:
         """Wait for a live holder's ttl, and for those who come before this member."""
-        rank = self._rank()
+        if leadership.holder == self._member:
+            return 0 if self._member in self._members() else None
+        rank = self._rank(but=leadership.holder)
         if rank is None:
             return None
-        if leadership.holder == self._member:
-            return 0
         delay = rank * self._timing.stagger_ms
         if leadership.holder is not None:
             return self._timing.ttl_ms + delay
@@ -78,10 +106,16 @@ class OpenCandidacy:
         ranking = rendezvous(self._members(), self._shard)
         if self.busy() or not ranking or ranking[0] == self._member:
             return None
-        return ranking[0]
+        return ranking[0] if self._follows(ranking[0]) else None
 
-    def _rank(self) -> int | None:
-        ranking = rendezvous(self._members(), self._shard)
+    def may_hand_over(self, now: int) -> bool:
+        """Whether no other shard was handed over within a ttl."""
+        return self._pace.take(now)
+
+    def _rank(self, but: str | None) -> int | None:
+        """Return how many claim before this member, now that `but` is silent."""
+        members = [member for member in self._members() if member != but]
+        ranking = rendezvous(members, self._shard)
         return ranking.index(self._member) if self._member in ranking else None
 
 
@@ -110,6 +144,10 @@ class ElectedCandidacy:
         elected, epoch = self._granted()
         newer = epoch > leadership.epoch and elected != self._member
         return elected if newer else None
+
+    def may_hand_over(self, now: int) -> bool:
+        """Whether it may be done now: always, since the election has decided it."""
+        return True
 
 
 class Absentees:

@@ -1,7 +1,8 @@
 """What a leader has to decide next: records of its inboxes, and words from its own process.
 
-Bounded: an inbox is read no further than `batch_inputs_max` ahead, so that a slow leader slows
-its senders' effect, never its memory.
+Bounded: an inbox is read no further than `batch_inputs_max` inputs or `waiting_bytes_max` bytes
+ahead, and by what one read returns, so that a slow leader slows its senders' effect, never fills
+its memory.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Work:
 
     received: Received
     committed: Future[None] | None = None
+    size_bytes: int = 0
 
     def settle(self, problem: Exception | None = None) -> None:
         """Tell who waits that the decision is committed, or why it never will be."""
@@ -53,6 +55,8 @@ class Intake:
     def __init__(self, types: Mapping[str, type], timing: Timing, poison: Poison) -> None:
         self._types, self._timing, self._poison = types, timing, poison
         self._works: deque[Work] = deque()
+        self.waiting_bytes = 0
+        """Size of the records that are not taken yet."""
         self._taken: list[Work] = []
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
@@ -87,9 +91,17 @@ class Intake:
         self._taken = [self._works.popleft() for _ in range(count)]
         if not self._works:
             self._arrived.clear()
-        if len(self._works) < self._timing.batch_inputs_max:
+        self.waiting_bytes -= sum(work.size_bytes for work in self._taken)
+        if not self._is_full:
             self._room.set()
         return self._taken
+
+    @property
+    def _is_full(self) -> bool:
+        return (
+            len(self._works) >= self._timing.batch_inputs_max
+            or self.waiting_bytes >= self._timing.waiting_bytes_max
+        )
 
     def settle(self) -> None:
         """What was taken is committed."""
@@ -114,9 +126,12 @@ class Intake:
             await tail.close()
 
     def _take_in(self, topic: str, records: Sequence[Stored]) -> None:
-        self._works.extend(Work(self._received(topic, record)) for record in records)
+        for record in records:
+            size_bytes = len(record.value or b"")
+            self._works.append(Work(self._received(topic, record), size_bytes=size_bytes))
+            self.waiting_bytes += size_bytes
         self._arrived.set()
-        if len(self._works) >= self._timing.batch_inputs_max:
+        if self._is_full:
             self._room.clear()
 
     def _received(self, topic: str, record: Stored) -> Received:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from folkmoot.runtime.service import Service
+from folkmoot.runtime.replica import Replica
+from folkmoot.runtime.seat import Role
+from folkmoot.runtime.service import Service, ShardHealth
 
 LABELS = ("service", "shard")
+Family = GaugeMetricFamily | CounterMetricFamily
 
 
 class ReplicaCollector(Collector):
@@ -21,29 +25,49 @@ class ReplicaCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as of now."""
-        leads = GaugeMetricFamily("folkmoot_leads", "1 if this process leads", labels=LABELS)
-        term = GaugeMetricFamily("folkmoot_term", "Term of the shard's leader", labels=LABELS)
-        offset = GaugeMetricFamily("folkmoot_log_offset", "Next log offset", labels=LABELS)
-        pending = GaugeMetricFamily(
-            "folkmoot_pending_effects", "Effects not acknowledged", labels=LABELS
-        )
-        idle = GaugeMetricFamily(
-            "folkmoot_progress_age_seconds", "Time since the last log record", labels=LABELS
-        )
-        failovers = CounterMetricFamily("folkmoot_terms_led", "Terms led here", labels=LABELS)
-        fenced = CounterMetricFamily("folkmoot_fenced_appends", "Appends fenced", labels=LABELS)
-        for replica, health in zip(
-            self._service.replicas, self._service.health().shards, strict=True
-        ):
+        families = _families()
+        shards = self._service.health().shards
+        for replica, health in zip(self._service.replicas, shards, strict=True):
             labels = (self._service.name, health.shard)
-            leads.add_metric(labels, float(replica.leads))
-            term.add_metric(labels, health.term)
-            offset.add_metric(labels, health.offset)
-            pending.add_metric(labels, health.pending_effects)
-            idle.add_metric(labels, health.idle_ms / 1000)
-            failovers.add_metric(labels, replica.failovers)
-            fenced.add_metric(labels, replica.fenced)
-        yield from (leads, term, offset, pending, idle, failovers, fenced)
+            for name, value in _values(replica, health).items():
+                families[name].add_metric(labels, value)
+            for role in Role:
+                families["role"].add_metric((*labels, role.value), float(role is replica.role))
+            families["holder"].add_metric((*labels, health.holder or ""), 1.0)
+            for topic, lag in replica.lag.items():
+                families["lag"].add_metric((*labels, topic), lag)
+        yield from families.values()
+
+
+def _families() -> dict[str, Family]:
+    def gauge(name: str, meaning: str, *more: str) -> Family:
+        return GaugeMetricFamily(f"folkmoot_{name}", meaning, labels=(*LABELS, *more))
+
+    def counter(name: str, meaning: str) -> Family:
+        return CounterMetricFamily(f"folkmoot_{name}", meaning, labels=LABELS)
+
+    return {
+        "role": gauge("role", "1 for what the replica is doing", "role"),
+        "term": gauge("term", "Term of the shard's leader: the offset of its claim"),
+        "holder": gauge("holder_info", "Who leads, as this replica has read", "holder"),
+        "offset": gauge("log_offset", "Next log offset"),
+        "pending": gauge("pending_effects", "Effects not acknowledged"),
+        "age": gauge("progress_age_seconds", "Time since the last log record read or written"),
+        "lag": gauge("inbox_lag", "Inputs not yet consumed, told by the leader", "topic"),
+        "failovers": counter("terms_led", "Terms led here: the first, and one a fail-over"),
+        "fenced": counter("fenced_appends", "Appends that came after another leader's claim"),
+    }
+
+
+def _values(replica: Replica[Any], health: ShardHealth) -> dict[str, float]:
+    return {
+        "term": health.term,
+        "offset": health.offset,
+        "pending": health.pending_effects,
+        "age": health.idle_ms / 1000,
+        "failovers": replica.failovers,
+        "fenced": replica.fenced,
+    }
 
 
 def registry(service: Service) -> CollectorRegistry:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Generic
 
@@ -95,6 +95,11 @@ class Replica(Generic[S]):
         if self._term is None:
             return self._observed_at
         return max(self._observed_at, self._term.appended_at)
+
+    @property
+    def lag(self) -> Mapping[str, int]:
+        """Inputs not yet consumed, by topic, as of a moment ago; nothing if this does not lead."""
+        return {} if self._term is None else self._term.lag
 
     async def read(self) -> S:
         """Return the state as it stands in the log. It may not be kept beyond the next await.

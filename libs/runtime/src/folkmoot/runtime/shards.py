@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from folkmoot.bus.ports import Bus, Topic
 from folkmoot.contracts.topics import service_topics
 from folkmoot.core.kernel import Machine
 from folkmoot.core.messages import TASKS, inbox, log
-from folkmoot.runtime.candidacy import OpenCandidacy
+from folkmoot.runtime.candidacy import OpenCandidacy, Pace
 from folkmoot.runtime.clock import Clock
+from folkmoot.runtime.presence import Presence
 from folkmoot.runtime.replica import Replica
-from folkmoot.runtime.seat import ShardName
+from folkmoot.runtime.seat import Role, ShardName
 from folkmoot.runtime.settings import Settings
 
 
@@ -24,31 +27,45 @@ def shard_name(service: str, partition: int) -> ShardName:
     return ShardName(service, log(service), tuple(inputs), partition)
 
 
-def replicas(
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """This process's replicas of a service's shards, and who else has some."""
+
+    replicas: Sequence[Replica[Any]]
+    presence: Presence
+
+
+def shards(
     service: str,
     machine: Callable[[int], Machine[Any]],
     bus: Bus,
     settings: Settings,
     clock: Clock,
-    member: str,
     on_local: Callable[[object], None],
-) -> Sequence[Replica[Any]]:
-    """Return this process's replica of every shard of `service`.
+) -> Shards:
+    """Return a replica of every shard of `service`. `machine` makes that of one partition."""
+    member, timing = settings.member(), settings.timing()
+    made: list[Replica[Any]] = []
 
-    `machine` makes the machine of one partition. Replicas of these services do not know of each
-    other: the first to claim leads.
-    """
-    made = []
+    def following() -> list[int]:
+        return [r.name.partition for r in made if r.role in (Role.FOLLOWING, Role.LEADING)]
+
+    presence = Presence(service, member, bus.gossip, clock, timing, following)
+    pace = Pace(timing.ttl_ms)
     for partition in range(settings.partitions):
         name = shard_name(service, partition)
-        timing = settings.timing()
-        candidacy = OpenCandidacy(member, name.origin, timing, lambda: [member])
+        follows = partial(_follows, presence, partition)
+        candidacy = OpenCandidacy(member, name.origin, timing, presence.members, follows, pace)
         made.append(
             Replica(
                 machine(partition), name, member, bus, candidacy, clock, timing, on_local=on_local
             )
         )
-    return made
+    return Shards(made, presence)
+
+
+def _follows(presence: Presence, partition: int, member: str) -> bool:
+    return presence.follows(member, partition)
 
 
 async def create_service_topics(bus: Bus, partitions: int) -> None:

@@ -68,6 +68,8 @@ class Term(Generic[S]):
         self.appended_at = self._started_at = seat.clock.monotonic()
         self.shard = shard
         """The state. It may be ahead of the log by one batch, until `committed`."""
+        self.lag: dict[str, int] = {}
+        """Inputs not yet consumed, by topic, as of a moment ago."""
         self.over = False
         self._intake.submit(Led(seat.member, self._number))
 
@@ -133,9 +135,13 @@ class Term(Generic[S]):
             else:
                 await self._intake.wait(self._patience())
             await self._decide_batch(emitter)
-            tenure_ms = self._seat.clock.monotonic() - self._started_at
-            if tenure_ms >= self._seat.timing.ttl_ms and self._heir() is not None:
+            if self._is_to_hand_over():
                 return
+
+    def _is_to_hand_over(self) -> bool:
+        now = self._seat.clock.monotonic()
+        served = now - self._started_at >= self._seat.timing.tenure_ms
+        return served and self._heir() is not None and self._seat.candidacy.may_hand_over(now)
 
     @property
     def _is_backed_up(self) -> bool:
@@ -252,16 +258,29 @@ class Term(Generic[S]):
         return requests
 
     async def _show_progress(self) -> None:
-        """Make consumption visible as group offsets. Only tools look at them."""
-        name = self._seat.name
+        """Make consumption visible as lag and as group offsets. Only tools and people look at them.
+
+        Nothing waits for this, and a failure is only told.
+        """
         while True:
             await asyncio.sleep(self._seat.timing.commit_every_ms / 1000)
-            offsets = {(topic, name.partition): o for topic, o in self.shard.consumed.items()}
             try:
-                if offsets:
-                    await self._seat.bus.log.commit(f"folkmoot.{name.service}", offsets)
+                await self._show_lag()
+                await self._show_offsets()
             except BusError as error:
                 logger.info("%s cannot show its progress: %s", self._origin, error)
+
+    async def _show_lag(self) -> None:
+        partition = self._seat.name.partition
+        for topic in self._seat.name.inputs:
+            end = await self._seat.bus.log.end_offset(topic, partition)
+            self.lag[topic] = max(0, end - self.shard.consumed.get(topic, 0))
+
+    async def _show_offsets(self) -> None:
+        name = self._seat.name
+        offsets = {(topic, name.partition): o for topic, o in self.shard.consumed.items()}
+        if offsets:
+            await self._seat.bus.log.commit(f"folkmoot.{name.service}", offsets)
 
     async def _hand_over(self, emitter: Emitter) -> None:
         """Let the effects out, say how far they are, and resign."""

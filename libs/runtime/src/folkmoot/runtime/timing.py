@@ -18,6 +18,10 @@ class Timing:
     batch_inputs_max: int = 500
     """Inputs decided before an append: bounds the time between two looks at the clock."""
 
+    waiting_bytes_max: int = 16 * 1024 * 1024
+    """Of inputs read and not yet decided; beyond it an inbox is read no further. Room for a few of
+    the largest records, and for a full batch of ordinary ones."""
+
     pending_effects_max: int = 20_000
     """Effects not yet acknowledged; beyond it the leader takes no more input."""
 
@@ -34,3 +38,8 @@ class Timing:
     def beat_ms(self) -> int:
         """How often an idle leader beats: two may be lost before anybody claims."""
         return self.ttl_ms // 3
+
+    @property
+    def tenure_ms(self) -> int:
+        """How long a leader leads at least before it hands over to a preferred member."""
+        return self.ttl_ms

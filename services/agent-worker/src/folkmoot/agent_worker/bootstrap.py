@@ -17,7 +17,7 @@ from folkmoot.contracts.keys import partition_of
 from folkmoot.contracts.topics import agent_topics, team_topics
 from folkmoot.core.messages import Call, RegisterAgent, inbox, log
 from folkmoot.core.worker import WorkerMachine, WorkerSettings
-from folkmoot.runtime.candidacy import Candidacy, ElectedCandidacy, OpenCandidacy
+from folkmoot.runtime.candidacy import Candidacy, ElectedCandidacy, OpenCandidacy, Pace
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.replica import Replica
@@ -121,6 +121,7 @@ class _Builder:
     ) -> None:
         self._bus, self._settings, self._clock = bus, settings, clock
         self._membership, self._knowledge = membership, knowledge
+        self._pace = Pace(settings.timing().ttl_ms)
 
     def replicas(self, team: Team) -> list[Replica[Any]]:
         """Return the replicas of a team's own shard and of its agents' partitions."""
@@ -144,6 +145,7 @@ class _Builder:
             f"{log(service)}/{partition}",
             self._settings.timing(),
             lambda: self._membership.members(agent.team),
+            pace=self._pace,
         )
         settings = WorkerSettings(concurrency=agent.concurrency)
         replica = self._replica(service, partition, settings, host, candidacy)

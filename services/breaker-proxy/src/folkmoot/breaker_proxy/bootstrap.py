@@ -8,7 +8,7 @@ from folkmoot.bus.ports import Bus
 from folkmoot.core.breaker import BreakerMachine
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
-from folkmoot.runtime.shards import create_service_topics, replicas
+from folkmoot.runtime.shards import create_service_topics, shards
 
 NAME = "breaker-proxy"
 
@@ -25,13 +25,20 @@ async def service(bus: Bus, settings: BreakerProxyServiceSettings, clock: Clock)
         TopicMismatch: a topic exists with settings that would lose history.
     """
     await create_service_topics(bus, settings.partitions)
-    shards = replicas(
+    made = shards(
         NAME,
         lambda partition: machine(settings, partition),
         bus,
         settings,
         clock,
-        settings.member(),
         announcer(bus),
     )
-    return Service(NAME, bus, clock, shards, answer)
+    return Service(
+        NAME,
+        bus,
+        clock,
+        made.replicas,
+        answer,
+        jobs=(made.presence.run,),
+        on_stop=made.presence.leave,
+    )

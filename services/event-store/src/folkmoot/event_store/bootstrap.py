@@ -14,7 +14,7 @@ from folkmoot.event_store.index import Index
 from folkmoot.event_store.settings import EventStoreServiceSettings
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
-from folkmoot.runtime.shards import create_service_topics, replicas
+from folkmoot.runtime.shards import create_service_topics, shards
 
 NAME = "event-store"
 
@@ -34,13 +34,12 @@ async def service(bus: Bus, settings: EventStoreServiceSettings, clock: Clock) -
         IndexUnavailable: the index's folder cannot be used.
     """
     await create_service_topics(bus, settings.partitions)
-    shards = replicas(
+    made = shards(
         NAME,
         lambda partition: machine(settings, partition),
         bus,
         settings,
         clock,
-        settings.member(),
         announcer(bus),
     )
 
@@ -56,4 +55,11 @@ async def service(bus: Bus, settings: EventStoreServiceSettings, clock: Clock) -
             finally:
                 index.close()
 
-    return Service(NAME, bus, clock, shards, jobs=(serve_index,))
+    return Service(
+        NAME,
+        bus,
+        clock,
+        made.replicas,
+        jobs=(made.presence.run, serve_index),
+        on_stop=made.presence.leave,
+    )

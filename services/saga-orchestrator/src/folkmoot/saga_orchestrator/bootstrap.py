@@ -6,7 +6,7 @@ from folkmoot.bus.ports import Bus
 from folkmoot.core.saga import SagaMachine
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
-from folkmoot.runtime.shards import create_service_topics, replicas
+from folkmoot.runtime.shards import create_service_topics, shards
 from folkmoot.saga_orchestrator.handlers import answer
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 
@@ -25,13 +25,20 @@ async def service(bus: Bus, settings: SagaOrchestratorServiceSettings, clock: Cl
         TopicMismatch: a topic exists with settings that would lose history.
     """
     await create_service_topics(bus, settings.partitions)
-    shards = replicas(
+    made = shards(
         NAME,
         lambda partition: machine(settings, partition),
         bus,
         settings,
         clock,
-        settings.member(),
         announcer(bus),
     )
-    return Service(NAME, bus, clock, shards, answer)
+    return Service(
+        NAME,
+        bus,
+        clock,
+        made.replicas,
+        answer,
+        jobs=(made.presence.run,),
+        on_stop=made.presence.leave,
+    )

@@ -1,0 +1,62 @@
+"""What a scrape tells of a service's replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from folkmoot.bus.inprocess import Hub, InProcessGossip
+from folkmoot.bus.ports import Bus
+from folkmoot.runtime.metrics import registry
+from folkmoot.runtime.service import Service
+from folkmoot.testing.eventually import eventually
+from folkmoot.testing.faulty_log import FaultyLog
+from folkmoot.testing.virtual_time import LoopClock
+
+if TYPE_CHECKING:
+    from tests.unit.runtime.conftest import World
+
+PLACE = {"service": "adder", "shard": "log/0"}
+
+
+async def test_a_scrape_tells_who_leads_and_how_far_it_is(world: World) -> None:
+    log = FaultyLog(world.storage)
+    replica = world.replica("a", log)
+    service = Service("adder", Bus(log, InProcessGossip(Hub()), "x"), LoopClock(), [replica])
+    scraped: CollectorRegistry = registry(service)
+
+    def value(name: str, **labels: str) -> float | None:
+        return scraped.get_sample_value(f"folkmoot_{name}", PLACE | labels)
+
+    assert value("role", role="restoring") == 1
+    running = asyncio.create_task(service.run())
+    await eventually(lambda: value("role", role="leading") == 1)
+    assert value("role", role="following") == 0
+    assert value("holder_info", holder="a") == 1
+    held = log.fail("out", "held")
+    world.send(1, 2)
+    await held.hit.wait()
+    assert value("pending_effects") == 2
+    stuck = log.fail("log", "held")
+    world.send(3)
+    await stuck.hit.wait()
+    world.send(*range(4, 11))
+    await eventually(lambda: value("inbox_lag", topic="in") == 7)
+    stuck.gate.set()
+    held.gate.set()
+    await eventually(lambda: value("inbox_lag", topic="in") == 0)
+    assert value("pending_effects") == 0
+    assert value("log_offset") == len(world.records())
+    assert value("term") == 0
+    assert value("terms_led_total") == 1
+    assert value("fenced_appends_total") == 0
+    await eventually(lambda: (value("progress_age_seconds") or 0) > 0.05)
+    world.claim_against(world.history().leadership)
+    await eventually(lambda: value("fenced_appends_total") == 1)
+    await eventually(lambda: value("terms_led_total") == 2)
+    service.stop()
+    await running
+    assert value("role", role="stopped") == 1
+    assert value("inbox_lag", topic="in") is None
