@@ -112,6 +112,7 @@ class Adder:
     name = "adder"
     inputs: Mapping[str, type] = by_wire_name(Add, SetAlarm)
     events: Mapping[str, type] = by_wire_name(Added, AlarmSet, AlarmRang)
+    outputs: Mapping[str, type] = by_wire_name(Total)
 
     def initial(self) -> Sum:
         return Sum()

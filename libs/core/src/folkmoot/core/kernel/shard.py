@@ -90,6 +90,12 @@ class Shard(Generic[S]):
         """Whether this member holds the shard as of the last record read."""
         return self.leadership.holder == self.member
 
+    @property
+    def as_logged(self) -> bool:
+        """Whether it knows only what the log says. A leader's shard mostly knows more."""
+        ahead = self._decided or self._unlogged_consumed or self._unlogged_marks
+        return not ahead and self.emitted == self._logged_emitted
+
     # -- the reader's side ------------------------------------------------------------------
 
     def observe(self, offset: int, record: LogRecord) -> Verdict:
@@ -125,8 +131,7 @@ class Shard(Generic[S]):
         self.consumed.update(record.progress.consumed)
         self.marks.update(record.progress.marks)
         if record.progress.emitted is not None:
-            self.acknowledge(record.progress.emitted)
-            self._logged_emitted = self.emitted
+            self.resume_emitting(record.progress.emitted)
         return locals_
 
     def _apply(
@@ -253,6 +258,11 @@ class Shard(Generic[S]):
         self.emitted = max(self.emitted, offset)
         while self.pending and self.pending[0].mark.offset <= offset:
             self.pending.popleft()
+
+    def resume_emitting(self, after: int) -> None:
+        """The log says that the effects of the entries up to `after` have reached their targets."""
+        self.acknowledge(after)
+        self._logged_emitted = self.emitted
 
     def due(self) -> int | None:
         """Return the log time at which the machine wants a `Tick`."""
