@@ -91,9 +91,14 @@ class Shard(Generic[S]):
         return self.leadership.holder == self.member
 
     @property
+    def is_ahead(self) -> bool:
+        """Whether something is applied that is not committed, so that it may stand elsewhere."""
+        return bool(self._decided)
+
+    @property
     def as_logged(self) -> bool:
         """Whether it knows only what the log says. A leader's shard mostly knows more."""
-        ahead = self._decided or self._unlogged_consumed or self._unlogged_marks
+        ahead = self.is_ahead or self._unlogged_consumed or self._unlogged_marks
         return not ahead and self.emitted == self._logged_emitted
 
     # -- the reader's side ------------------------------------------------------------------
@@ -234,14 +239,6 @@ class Shard(Generic[S]):
             locals_.extend(own)
         self._decided.clear()
         return locals_
-
-    def successor(self) -> Shard[S]:
-        """Return the shard to observe the log with after `AppendedElsewhere`.
-
-        What was decided was applied as if it stood elsewhere, so that state is of no use; without
-        decisions, this shard itself only has to read on.
-        """
-        return Shard(self.machine, self.member) if self._decided else self
 
     def inherit(self, stale: Shard[S]) -> None:
         """Take over what this leader knew beyond the log when its shard was `stale`."""
