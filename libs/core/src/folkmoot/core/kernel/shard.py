@@ -35,7 +35,7 @@ from folkmoot.core.kernel.records import (
     Resign,
 )
 from folkmoot.core.kernel.rejection import InputRejected, Undecodable, dead_letter
-from folkmoot.core.names import wire_name
+from folkmoot.core.names import newest_version, wire_name
 
 
 class LogTruncated(Exception):
@@ -273,7 +273,8 @@ class Shard(Generic[S]):
     def claim(self, now: int, epoch: int = 0) -> Claim:
         """Return a claim that loses if anything was decided after what this shard has read."""
         expected = self.leadership
-        return Claim(self.member, max(self.at, now), expected.term, expected.last, epoch)
+        version = newest_version(self.machine.events.values())
+        return Claim(self.member, max(self.at, now), expected.term, expected.last, epoch, version)
 
     def resign(self, now: int, to: str | None = None) -> Resign:
         """Return the record that ends this leader's term."""
