@@ -320,6 +320,22 @@ async def test_a_log_made_anew_under_a_standby_halts_it(world: World) -> None:
     await assert_halted(standby, "the log ends at 0")
 
 
+async def test_a_log_made_anew_and_grown_further_is_found_before_anybody_leads_on_it_for_long(
+    world: World,
+) -> None:
+    world.start("a", "b")
+    leader = await world.leader()
+    world.send(1, 2, 3)
+    await world.told(1, 3, 6)
+    (standby,) = [m for m in world.members.values() if m is not leader]
+    await leader.crash()
+    old = world.storage.partitions["log", 0]
+    world.storage.make_anew("log", 0)
+    grown = [*old[1:], *old]
+    world.storage.land("log", 0, [Record(r.value, r.key, r.headers) for r in grown])
+    await assert_halted(standby, "does not hold the record any more")
+
+
 async def test_a_log_made_anew_under_a_leader_halts_it(world: World) -> None:
     (a,) = world.start("a")
     await world.leader()

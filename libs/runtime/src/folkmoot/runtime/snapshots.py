@@ -85,6 +85,7 @@ class Archive(Generic[S]):
         self._place = (topic, partition)
         self._shelf_place = (snapshots(topic), partition)
         self._shelf = Shelf(content=False)
+        self._first: Stored | None = None
         self._last: Stored | None = None
         self._bytes = self._tried_upto = 0
         self.newest: Manifest | None = None
@@ -105,10 +106,29 @@ class Archive(Generic[S]):
         shelf = Shelf(content=True)
         await self._refresh(shelf)
         shard = await self._newest_shard(shelf, tail, upto) or Shard(self._machine, self._member)
-        if self._last is not None:
-            await self._check(tail, self._last.offset, fingerprint(self._last))
+        await self._check_known(tail)
         tail.seek(shard.next_offset)
         return shard
+
+    async def verify(self) -> None:
+        """Look, by a tail of its own, whether the log still holds what was read of it.
+
+        Raises:
+            LogTruncated: it does not.
+        """
+        try:
+            tail = await self._log.tail(*self._place, 0)
+            try:
+                await self._check_known(tail)
+            finally:
+                await tail.close()
+        except BusUnavailable as outage:
+            logger.info("%s/%d is not verified: %s", *self._place, outage)
+
+    async def _check_known(self, tail: Tail) -> None:
+        for record in (self._first, self._last):
+            if record is not None:
+                await self._check(tail, record.offset, fingerprint(record))
 
     async def _newest_shard(self, shelf: Shelf, tail: Tail, upto: int | None) -> Shard[S] | None:
         for manifest in shelf.broken():
@@ -184,7 +204,7 @@ class Archive(Generic[S]):
     def note(self, records: Sequence[Stored]) -> None:
         """Take notice of records that were read of the shard's log."""
         if records:
-            self._last = records[-1]
+            self._first, self._last = self._first or records[0], records[-1]
             self._bytes += sum(len(record.value or b"") for record in records)
 
     def note_appended(self, records: Sequence[Record]) -> None:
