@@ -12,10 +12,8 @@ import pytest
 from folkmoot.bus.inprocess import Hub, InProcessGossip
 from folkmoot.bus.ports import Bus, BusUnavailable, NoResponder
 from folkmoot.core.messages import Announce
-from folkmoot.runtime.metrics import registry
 from folkmoot.runtime.seat import Role
 from folkmoot.runtime.service import QueryError, Service, announcer, read_answer
-from folkmoot.runtime.shelf import Manifest
 from folkmoot.testing.eventually import eventually
 from folkmoot.testing.faulty_log import FaultyLog, Storage
 from folkmoot.testing.virtual_time import LoopClock
@@ -265,41 +263,3 @@ async def test_announcements_are_published_and_may_fail(caplog: pytest.LogCaptur
     await gossip.close()
     announce(Announce("s", 2))
     await eventually(lambda: "an announcement was not published" in caplog.text)
-
-
-async def test_metrics_tell_of_snapshots_and_of_restoring(
-    world: World, house: Callable[..., House]
-) -> None:
-    at_home = house()
-    await at_home.ready()
-    world.send(1, 2)
-    await world.told(1, 3)
-    archive = at_home.replica.archive
-    told = registry(at_home.service)
-    labels = {"service": "adder", "shard": "log/0"}
-    assert told.get_sample_value("folkmoot_snapshot_bytes", labels) is None
-    archive.newest = Manifest("", "a", 1, "", "s", "", 1, 1_234, "m", at_home.replica.shard.at - 5)
-    archive.written, archive.unreadable, at_home.replica.restored_ms = 3, 2, 4_000
-    found = {
-        name: told.get_sample_value(f"folkmoot_{name}", labels)
-        for name in (
-            "snapshot_bytes",
-            "snapshot_age_seconds",
-            "snapshot_lag_records",
-            "snapshots_written_total",
-            "snapshots_unreadable_total",
-            "restore_seconds",
-            "leads",
-            "terms_led_total",
-        )
-    }
-    assert found == {
-        "snapshot_bytes": 1_234,
-        "snapshot_age_seconds": 0.005,
-        "snapshot_lag_records": at_home.replica.shard.next_offset - 1,
-        "snapshots_written_total": 3,
-        "snapshots_unreadable_total": 2,
-        "restore_seconds": 4,
-        "leads": 1,
-        "terms_led_total": 1,
-    }
