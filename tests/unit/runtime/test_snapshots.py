@@ -118,6 +118,15 @@ async def test_the_topic_holds_two_snapshots_and_nothing_else(world: World) -> N
     assert {manifest.place for manifest in kept(world)} == {"a", "b"}
 
 
+async def test_what_a_writer_left_behind_is_removed(world: World) -> None:
+    for key in (b"a/7", b"b/7"):
+        world.storage.land(*SNAPSHOTS, [Record(b"...", key, (("snapshot", b"another"),))])
+    (a,) = world.start("a", timing=OFTEN)
+    await busy(world, lambda: a.replica.archive.written >= 2)
+    last = {record.key: record.value for record in world.storage.partitions[SNAPSHOTS]}
+    assert (last[b"a/7"], last[b"b/7"]) == (None, None)
+
+
 @pytest.mark.parametrize("kind", ["lost", "landed", "late"])
 async def test_a_snapshot_that_cannot_be_written_disturbs_nobody(world: World, kind: Any) -> None:
     world.start("a", "b", timing=OFTEN)
@@ -271,6 +280,27 @@ async def test_a_leader_over_a_gap_restores_from_before_its_own_entry(world: Wor
     assert len(a.performed) == sent + 1
     assert len(world.terms()) == 1
     assert a.replica.shard.state == world.history().state
+
+
+async def test_a_snapshot_of_what_a_leader_just_wrote_is_not_what_it_restores(
+    world: World,
+) -> None:
+    """Else it would not make the requests of the entries that the snapshot covers."""
+    world.start("a", "b", timing=OFTEN)
+    leader = await world.leader()
+    await busy(world, lambda: len(kept(world)) == 2)
+    sent = len(world.storage.partitions["in", 0])
+    await eventually(lambda: len(leader.performed) == sent)
+    world.claim_in_vain()
+    slow = leader.log.fail("log", "unanswered")
+    world.send(*[1] * 3 * EVERY)
+    await slow.hit.wait()
+    end = len(world.records())
+    await eventually(lambda: kept(world)[0].upto == end)
+    slow.gate.set()
+    await eventually(lambda: len(leader.performed) >= sent + 3 * EVERY)
+    assert len(leader.performed) == sent + 3 * EVERY
+    assert len(world.terms()) == 1
 
 
 # -- another log ----------------------------------------------------------------------------------
