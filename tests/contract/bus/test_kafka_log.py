@@ -196,3 +196,40 @@ async def test_a_topic_that_takes_less_than_the_limit_refuses(log: KafkaLog) -> 
 async def test_what_the_broker_refuses_to_create_is_said(log: KafkaLog) -> None:
     with pytest.raises(BusError, match=r"did not create topic 'test\.bad'.*retention"):
         await log.create_topics([Topic("test.bad", 1, {"retention.ms": "soon"})])
+
+
+@pytest.mark.parametrize("records", [0, 2])
+async def test_a_topic_made_anew_is_not_read_on(
+    log: KafkaLog, kafka_address: str, records: int
+) -> None:
+    topic = f"test.{uuid.uuid4().hex}"
+    await log.create_topics([Topic(topic, 1)])
+    await (await log.appender()).append(topic, 0, numbered(5))
+    tail = await log.tail(topic, 0, 0)
+    await read_count(tail, 5)
+    await make_anew(log, kafka_address, topic)
+    if records:
+        await (await log.appender()).append(topic, 0, numbered(records))
+    with pytest.raises(CorruptLog, match=f"{topic!r} at offset 5"):
+        await read_through_outages(tail)
+
+
+async def make_anew(log: KafkaLog, address: str, topic: str) -> None:
+    """Delete the topic and create it again, as an operator does who does not know better."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    await admin.delete_topics([topic])
+    async with asyncio.timeout(20):
+        while topic in await admin.list_topics():
+            await asyncio.sleep(0.05)
+    await admin.close()
+    await log.create_topics([Topic(topic, 1)])
+
+
+async def read_through_outages(tail: Tail) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                assert not await tail.read(10, 200)
+            except BusUnavailable:
+                await asyncio.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -157,3 +158,18 @@ async def test_normal_synchronous_is_passed_on(path: Path) -> None:
         connection = log._store._writer._connection
         assert connection.execute("PRAGMA synchronous").fetchone() == (number,)
         await log.close()
+
+
+async def test_records_that_another_program_removes_are_missed(path: Path, log: SqliteLog) -> None:
+    await (await log.appender()).append("t", 0, numbered(5))
+    waiting, later = await log.tail("t", 0, 5), await log.tail("t", 0, 5)
+    read = asyncio.create_task(waiting.read(10, 10_000))
+    await asyncio.sleep(0)
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("DELETE FROM records WHERE id IN (SELECT max(id) FROM records)")
+    with pytest.raises(CorruptLog, match="ended at offset 5, and now ends at 4"):
+        await read
+    with pytest.raises(CorruptLog, match="records are gone"):
+        await later.read(10, 0)
+    with pytest.raises(CorruptLog, match="records are gone"):
+        await log.end_offset("t", 0)

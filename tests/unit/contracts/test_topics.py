@@ -17,16 +17,18 @@ from folkmoot.contracts.topics import (
     team_topics,
 )
 from folkmoot.core.kernel import DEAD_LETTERS
-from folkmoot.core.messages import LEADERS, TASK_RESULTS, TASKS, inbox, log
+from folkmoot.core.messages import LEADERS, TASK_RESULTS, TASKS, inbox, log, snapshots
 
 EVERY = list(chain(service_topics(4), agent_topics("writer", 3), team_topics("newsroom")))
 BY_NAME = {spec.name: spec for spec in EVERY}
+SNAPSHOTS = {spec.name for spec in EVERY if spec.name.endswith(".snapshots")}
 LOGS = [spec for spec in EVERY if spec.name.endswith(".log")]
 
 
-def test_every_shard_has_an_inbox_and_a_log_of_the_same_partitions() -> None:
+def test_every_shard_has_an_inbox_a_log_and_snapshots_of_the_same_partitions() -> None:
     for service in (*SERVICES, "agent.writer", "team.newsroom"):
         assert BY_NAME[inbox(service)].partitions == BY_NAME[log(service)].partitions
+        assert BY_NAME[snapshots(log(service))].partitions == BY_NAME[log(service)].partitions
 
 
 @pytest.mark.parametrize("spec", LOGS, ids=lambda spec: spec.name)
@@ -43,7 +45,7 @@ def test_logs_are_all_that_is_kept_for_ever_and_only_states_are_compacted() -> N
     forever = {s.name for s in EVERY if s.config.get("retention.ms") == "-1"}
     compacted = {s.name for s in EVERY if s.config["cleanup.policy"] == "compact"}
     assert forever == {spec.name for spec in LOGS}
-    assert compacted == {LEADERS, "folkmoot.knowledge"}
+    assert compacted == {LEADERS, "folkmoot.knowledge"} | SNAPSHOTS
 
 
 def test_partitions_are_as_asked_except_where_one_is_the_rule() -> None:
@@ -60,8 +62,10 @@ def test_families_are_named_after_their_agent_or_team() -> None:
     assert names == {
         "folkmoot.agent.writer.inbox",
         "folkmoot.agent.writer.log",
+        "folkmoot.agent.writer.snapshots",
         "folkmoot.team.newsroom.inbox",
         "folkmoot.team.newsroom.log",
+        "folkmoot.team.newsroom.snapshots",
     }
     assert not any("{" in name for name in BY_NAME)
 

@@ -112,6 +112,7 @@ class Adder:
     name = "adder"
     inputs: Mapping[str, type] = by_wire_name(Add, SetAlarm)
     events: Mapping[str, type] = by_wire_name(Added, AlarmSet, AlarmRang)
+    outputs: Mapping[str, type] = by_wire_name(Total)
 
     def initial(self) -> Sum:
         return Sum()
@@ -205,7 +206,7 @@ class World:
     """One shard, its members, and those who send to it and receive from it."""
 
     def __init__(self) -> None:
-        self.storage = Storage({"in": 1, "log": 1, "out": 2, DEAD_LETTERS: 1})
+        self.storage = Storage({"in": 1, "log": 1, "log.snapshots": 1, "out": 2, DEAD_LETTERS: 1})
         self.members: dict[str, Member] = {}
         self._records: list[LogRecord] = []
 
@@ -284,10 +285,10 @@ class World:
             self._records.append(decode_record(stored.value, stored.headers, Adder.events))
         return self._records
 
-    def history(self) -> Shard[Sum]:
+    def history(self, upto: int | None = None) -> Shard[Sum]:
         """Return the shard as any reader of the log sees it."""
         shard: Shard[Sum] = Shard(Adder(), "reader")
-        for offset, record in enumerate(self.records()):
+        for offset, record in enumerate(self.records()[:upto]):
             shard.observe(offset, record)
         return shard
 

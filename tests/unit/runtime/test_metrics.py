@@ -11,6 +11,7 @@ from folkmoot.bus.inprocess import Hub, InProcessGossip
 from folkmoot.bus.ports import Bus
 from folkmoot.runtime.metrics import registry
 from folkmoot.runtime.service import Service
+from folkmoot.runtime.shelf import Manifest
 from folkmoot.testing.eventually import eventually
 from folkmoot.testing.faulty_log import FaultyLog
 from folkmoot.testing.virtual_time import LoopClock
@@ -60,3 +61,23 @@ async def test_a_scrape_tells_who_leads_and_how_far_it_is(world: World) -> None:
     await running
     assert value("role", role="stopped") == 1
     assert value("inbox_lag", topic="in") is None
+
+
+async def test_a_scrape_tells_of_snapshots_and_of_restoring(world: World) -> None:
+    log = FaultyLog(world.storage)
+    replica = world.replica("a", log)
+    service = Service("adder", Bus(log, InProcessGossip(Hub()), "x"), LoopClock(), [replica])
+    scraped = registry(service)
+
+    def value(name: str) -> float | None:
+        return scraped.get_sample_value(f"folkmoot_{name}", PLACE)
+
+    assert value("snapshot_bytes") is None
+    replica.archive.newest = Manifest("", "a", 1, "", "s", "", 1, 1_234, "m", at=995)
+    replica.shard.at = 1_000
+    replica.archive.written, replica.archive.unreadable, replica.restored_ms = 3, 2, 4_000
+    assert value("snapshot_bytes") == 1_234
+    assert value("snapshot_age_seconds") == 0.005
+    assert value("snapshots_written_total") == 3
+    assert value("snapshots_unreadable_total") == 2
+    assert value("restore_seconds") == 4

@@ -139,19 +139,6 @@ async def test_a_halted_replica_can_be_killed(world: World) -> None:
     await a.crash()
 
 
-async def test_a_log_that_lost_records_halts_its_readers(world: World) -> None:
-    a, b = world.start("a", "b")
-    leader = await world.leader()
-    follower = b if leader is a else a
-    await leader.crash()
-    stored = world.storage.partitions["log", 0]
-    await eventually(lambda: follower.replica.shard.next_offset == len(stored))
-    del stored[:]
-    follower.replica.shard.next_offset += 1
-    await eventually(lambda: follower.replica.role is Role.HALTED)
-    assert "the log was truncated" in (follower.replica.last_error or "")
-
-
 async def test_silence_does_not_count_while_the_log_is_out_of_reach(world: World) -> None:
     a, b = world.start("a", "b")
     leader = await world.leader()

@@ -53,6 +53,7 @@ class Adder:
     name = "adder"
     inputs: Mapping[str, type] = {"add": Add}
     events: Mapping[str, type] = {"added": Added}
+    outputs: Mapping[str, type] = {}
 
     def initial(self) -> Sum:
         return Sum()

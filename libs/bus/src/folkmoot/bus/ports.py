@@ -120,6 +120,7 @@ class Tail(Protocol):
 
         Raises:
             BusUnavailable: the log cannot be reached; silence then means nothing.
+            CorruptLog: the log ends before the position: what was there is gone.
         """
         ...
 

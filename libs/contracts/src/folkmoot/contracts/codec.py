@@ -9,7 +9,7 @@ its state would no longer be that of the other members.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -124,7 +124,7 @@ def decode_record(value: bytes | None, headers: Headers, events: Mapping[str, ty
 def _decode(value: bytes, control: dict[str, Any], events: Mapping[str, type]) -> LogRecord:
     match control["kind"]:
         case "entry":
-            happened = tuple(_decode_event(event, events) for event in orjson.loads(value))
+            happened = tuple([_decode_event(event, events) for event in orjson.loads(value)])
             return Entry(control["term"], control["at"], happened, _progress(control))
         case "beat":
             return Beat(control["term"], control["at"], _progress(control))
@@ -139,8 +139,10 @@ def _decode(value: bytes, control: dict[str, Any], events: Mapping[str, type]) -
 
 
 def _progress(control: Mapping[str, Any]) -> Progress:
-    marks = {origin: Mark(*mark) for origin, mark in control.get("marks", {}).items()}
-    return Progress(control.get("consumed", {}), marks, control.get("emitted"))
+    marks = control.get("marks")
+    if marks is not None:
+        marks = {origin: Mark(*mark) for origin, mark in marks.items()}
+    return Progress(control.get("consumed") or {}, marks or {}, control.get("emitted"))
 
 
 def _decode_event(event: Mapping[str, Any], events: Mapping[str, type]) -> object:
@@ -154,8 +156,9 @@ def _decode_event(event: Mapping[str, Any], events: Mapping[str, type]) -> objec
 
 
 @lru_cache(maxsize=512)
-def _adapter(cls: type) -> TypeAdapter[Any]:
-    return TypeAdapter(cls)
+def _validate(cls: type) -> Callable[[object], object]:
+    """Return what checks JSON values: the validator itself, as a log has millions of events."""
+    return TypeAdapter(cls).validator.validate_python
 
 
 def decode_data(cls: type, data: object) -> object:
@@ -165,7 +168,7 @@ def decode_data(cls: type, data: object) -> object:
         UnreadableRecord: the data do not fit the class.
     """
     try:
-        return _adapter(cls).validate_python(data)
+        return _validate(cls)(data)
     except ValidationError as error:
         raise UnreadableRecord(f"{wire_name(cls)} does not fit its class: {error}") from error
 

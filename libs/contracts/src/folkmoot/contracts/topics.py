@@ -21,7 +21,7 @@ SERVICES = ("election", "event-store", "saga-orchestrator", "breaker-proxy")
 
 KNOWLEDGE = "folkmoot.knowledge"
 
-Role = Literal["inbox", "log", "latest", "results"]
+Role = Literal["inbox", "log", "latest", "results", "snapshots"]
 
 _DAY_MS = 24 * 3600 * 1000
 CONFIGS: Mapping[Role, Mapping[str, str]] = {
@@ -34,9 +34,16 @@ CONFIGS: Mapping[Role, Mapping[str, str]] = {
     },
     "latest": {"cleanup.policy": "compact"},
     "results": {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)},
+    "snapshots": {
+        "cleanup.policy": "compact",
+        "segment.bytes": str(64 * 1024 * 1024),
+        "segment.ms": str(_DAY_MS),
+        "min.cleanable.dirty.ratio": "0.1",
+    },
 }
 """Topic settings by role. Inboxes and results keep a week: longer than any outage that is not a
-disaster, and what was decided stands in the logs for ever."""
+disaster, and what was decided stands in the logs for ever. Snapshots lie in small segments that are
+soon compacted, because whoever restores reads over the old ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,12 @@ REGISTRY: tuple[TopicRule, ...] = (
         TopicRule(f"folkmoot.{name}.log", "log", "", "log records", (name,), (name, "event-store"))
         for name in SERVICES
     ),
+    *(
+        TopicRule(
+            f"folkmoot.{name}.snapshots", "snapshots", "place/chunk", "snapshots", (name,), (name,)
+        )
+        for name in SERVICES
+    ),
     TopicRule(
         "folkmoot.agent.{name}.inbox",
         "inbox",
@@ -115,6 +128,14 @@ REGISTRY: tuple[TopicRule, ...] = (
         ("agent-worker", "event-store"),
     ),
     TopicRule(
+        "folkmoot.agent.{name}.snapshots",
+        "snapshots",
+        "place/chunk",
+        "snapshots",
+        ("agent-worker",),
+        ("agent-worker",),
+    ),
+    TopicRule(
         "folkmoot.team.{name}.inbox",
         "inbox",
         "",
@@ -130,6 +151,15 @@ REGISTRY: tuple[TopicRule, ...] = (
         "log records",
         ("agent-worker",),
         ("agent-worker", "event-store"),
+        single_partition=True,
+    ),
+    TopicRule(
+        "folkmoot.team.{name}.snapshots",
+        "snapshots",
+        "place/chunk",
+        "snapshots",
+        ("agent-worker",),
+        ("agent-worker",),
         single_partition=True,
     ),
     TopicRule(LEADERS, "latest", "team", "Leader", ("election",), _ALL, single_partition=True),

@@ -1,63 +1,62 @@
 """Which of many keys falls due next: a heap with lazy deletion over a plain dictionary.
 
 The dictionary is the meaning, the heap only finds its minimum; so two sets of deadlines are equal
-if their dictionaries are, whatever was asked of them before.
+if their dictionaries are, whatever was asked of them before, and a snapshot holds no heap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 _SLACK = 64
 """Stale heap entries that are tolerated before the heap is rebuilt, besides one per live key."""
 
 
+@dataclass(slots=True)
 class Deadlines:
     """A time in milliseconds since the epoch for each key. All costs are logarithmic, amortised."""
 
-    __slots__ = ("_at", "_heap")
+    times: dict[str, int] = field(default_factory=dict)
+    _heap: list[tuple[int, str]] = field(
+        init=False, repr=False, compare=False, default_factory=list
+    )
 
-    def __init__(self) -> None:
-        self._at: dict[str, int] = {}
-        self._heap: list[tuple[int, str]] = []
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Deadlines) and self._at == other._at
-
-    __hash__ = None  # type: ignore[assignment]
+    def __post_init__(self) -> None:
+        self._rebuild()
 
     def __len__(self) -> int:
-        return len(self._at)
+        return len(self.times)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._at)
-
-    def __repr__(self) -> str:
-        return f"Deadlines({self._at!r})"
+        return iter(self.times)
 
     def get(self, key: str) -> int | None:
         """Return when `key` falls due, None if it never does."""
-        return self._at.get(key)
+        return self.times.get(key)
 
     def set(self, key: str, at: int) -> None:
         """Let `key` fall due at `at`, and no longer at any earlier or later time."""
-        if self._at.get(key) == at:
+        if self.times.get(key) == at:
             return
-        self._at[key] = at
+        self.times[key] = at
         heappush(self._heap, (at, key))
-        if len(self._heap) > 2 * len(self._at) + _SLACK:
-            self._heap = [(at, key) for key, at in self._at.items()]
-            heapify(self._heap)
+        if len(self._heap) > 2 * len(self.times) + _SLACK:
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._heap = [(at, key) for key, at in self.times.items()]
+        heapify(self._heap)
 
     def drop(self, key: str) -> None:
         """Let `key` never fall due."""
-        self._at.pop(key, None)
+        self.times.pop(key, None)
 
     def earliest(self) -> int | None:
         """Return the time at which the next key falls due."""
         heap = self._heap
-        while heap and self._at.get(heap[0][1]) != heap[0][0]:
+        while heap and self.times.get(heap[0][1]) != heap[0][0]:
             heappop(heap)
         return heap[0][0] if heap else None
 

@@ -39,6 +39,11 @@ def log(service: str) -> str:
     return f"folkmoot.{service}.log"
 
 
+def snapshots(log: str) -> str:
+    """Return the topic of the snapshots of the shards that have this log."""
+    return f"{log.removesuffix('.log')}.snapshots"
+
+
 # -- tasks: users and the saga orchestrator ---------------------------------------------------
 
 

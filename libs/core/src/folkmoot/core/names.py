@@ -8,15 +8,24 @@ halts rather than guesses.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 def wire_name(cls: type) -> str:
     """Return the wire name of a message or event class."""
+    return f"folkmoot.{_WORD_START.sub('-', cls.__name__).lower()}.v{_version(cls)}"
+
+
+def newest_version(classes: Iterable[type]) -> int:
+    """Return the highest version among `classes`, 1 if there are none."""
+    return max(map(_version, classes), default=1)
+
+
+def _version(cls: type) -> int:
     version: int = getattr(cls, "VERSION", 1)
-    return f"folkmoot.{_WORD_START.sub('-', cls.__name__).lower()}.v{version}"
+    return version
 
 
 def by_wire_name(*classes: type) -> Mapping[str, type]:

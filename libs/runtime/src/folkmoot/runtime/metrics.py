@@ -36,6 +36,10 @@ class ReplicaCollector(Collector):
             families["holder"].add_metric((*labels, health.holder or ""), 1.0)
             for topic, lag in replica.lag.items():
                 families["lag"].add_metric((*labels, topic), lag)
+            if (newest := replica.archive.newest) is not None:
+                age_ms = max(0, replica.shard.at - newest.at)
+                families["snapshot_age"].add_metric(labels, age_ms / 1000)
+                families["snapshot_size"].add_metric(labels, newest.size)
         yield from families.values()
 
 
@@ -54,6 +58,11 @@ def _families() -> dict[str, Family]:
         "pending": gauge("pending_effects", "Effects not acknowledged"),
         "age": gauge("progress_age_seconds", "Time since the last log record read or written"),
         "lag": gauge("inbox_lag", "Inputs not yet consumed, told by the leader", "topic"),
+        "snapshot_age": gauge("snapshot_age_seconds", "Log time since the newest snapshot"),
+        "snapshot_size": gauge("snapshot_bytes", "Size of the newest snapshot"),
+        "restored": gauge("restore_seconds", "How long the last restore took"),
+        "written": counter("snapshots_written", "Snapshots written here"),
+        "unreadable": counter("snapshots_unreadable", "Snapshots passed over when restoring"),
         "failovers": counter("terms_led", "Terms led here: the first, and one a fail-over"),
         "fenced": counter("fenced_appends", "Appends that came after another leader's claim"),
     }
@@ -65,6 +74,9 @@ def _values(replica: Replica[Any], health: ShardHealth) -> dict[str, float]:
         "offset": health.offset,
         "pending": health.pending_effects,
         "age": health.idle_ms / 1000,
+        "restored": replica.restored_ms / 1000,
+        "written": replica.archive.written,
+        "unreadable": replica.archive.unreadable,
         "failovers": replica.failovers,
         "fenced": replica.fenced,
     }

@@ -11,6 +11,8 @@ from folkmoot.contracts.codec import decode_record
 from folkmoot.core.kernel import Shard
 from folkmoot.core.kernel.machine import Machine, S
 from folkmoot.runtime.seat import READ_RECORDS_MAX, ShardName
+from folkmoot.runtime.snapshots import Archive
+from folkmoot.runtime.timing import Timing
 
 READ_TIMEOUT_MS = 2_000
 
@@ -20,12 +22,14 @@ async def observe(bus: Bus, machine: Machine[S], name: ShardName) -> Shard[S]:
 
     Raises:
         UnknownTopic: the shard has no log.
+        LogTruncated: the log is not the one that its snapshots are of.
         UnreadableRecord: the log holds what this version cannot read.
     """
-    shard: Shard[S] = Shard(machine, "observer")
+    archive = Archive(bus.log, machine, name.log, name.partition, "observer", Timing())
     end = await bus.log.end_offset(name.log, name.partition)
     tail = await bus.log.tail(name.log, name.partition, 0)
     try:
+        shard = await archive.restore(tail)
         while shard.next_offset < end:
             for stored in await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS):
                 record = decode_record(stored.value, stored.headers, machine.events)

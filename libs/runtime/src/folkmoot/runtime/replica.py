@@ -30,6 +30,7 @@ from folkmoot.runtime.candidacy import Absentees, Candidacy
 from folkmoot.runtime.clock import Clock, LogClock
 from folkmoot.runtime.intake import promise
 from folkmoot.runtime.seat import NotLeading, Role, Seat, ShardName
+from folkmoot.runtime.snapshots import Archive
 from folkmoot.runtime.term import Defect, Term
 from folkmoot.runtime.timing import Timing
 
@@ -69,14 +70,25 @@ class Replica(Generic[S]):
     ) -> None:
         absentees = Absentees(HEIR_WAIT_TTLS * timing.ttl_ms)
         self.name, self.member = name, member
+        self.archive = Archive(bus.log, machine, name.log, name.partition, member, timing)
         self._seat = Seat(
-            machine, name, member, bus, candidacy, LogClock(clock), timing, absentees, on_local
+            machine,
+            name,
+            member,
+            bus,
+            candidacy,
+            LogClock(clock),
+            timing,
+            absentees,
+            self.archive,
+            on_local,
         )
         self._clock, self._on_role = clock, on_role
         self._shard: Shard[S] = Shard(machine, member)
         self._term: Term[S] | None = None
         self._stopping = asyncio.Event()
-        self._observed_at = clock.monotonic()
+        self._observed_at = self._began_at = clock.monotonic()
+        self.restored_ms = 0
         self.role = Role.RESTORING
         self.last_error: str | None = None
         self.failovers = 0
@@ -169,15 +181,16 @@ class Replica(Generic[S]):
     # -- one life: from an empty state to the first thing that goes wrong -------------------
 
     async def _live(self) -> None:
-        self._shard = Shard(self._seat.machine, self.member)
         self._become(Role.RESTORING)
-        async with AsyncExitStack() as opened:
+        self._began_at = self._clock.monotonic()
+        async with AsyncExitStack() as opened, asyncio.TaskGroup() as beside:
             appender = await self._seat.bus.log.appender()
             opened.push_async_callback(appender.close)
             tail = await self._seat.tail(0)
             opened.push_async_callback(tail.close)
+            self._shard = await self.archive.restore(tail)
             while not self._stopping.is_set():
-                if await self._follow(tail, appender):
+                if await self._follow(tail, appender, beside):
                     await self._lead(appender)
                     tail.seek(self._shard.next_offset)
 
@@ -220,12 +233,14 @@ class Replica(Generic[S]):
 
     def _become(self, role: Role) -> None:
         if role is not self.role:
+            if self.role is Role.RESTORING:
+                self.restored_ms = self._clock.monotonic() - self._began_at
             self.role = role
             self._on_role(role)
 
     # -- following --------------------------------------------------------------------------
 
-    async def _follow(self, tail: Tail, appender: Appender) -> bool:
+    async def _follow(self, tail: Tail, appender: Appender, beside: asyncio.TaskGroup) -> bool:
         """Read the log until this member's own claim has won; False when stopping."""
         end = await self._seat.end()
         quiet_ms = 0
@@ -237,12 +252,21 @@ class Replica(Generic[S]):
             if tail.position < end:
                 continue
             self._become(Role.FOLLOWING)
+            await self._keep_snapshots(beside)
             silence = self._seat.candidacy.silence_ms(self._shard.leadership)
             if silence is not None and not records and quiet_ms >= silence:
+                beside.create_task(self.archive.verify())
                 if await self._claim(tail, appender):
                     return True
                 quiet_ms = 0
         return False
+
+    async def _keep_snapshots(self, beside: asyncio.TaskGroup) -> None:
+        """Take a snapshot if it is time to; the shard stands still only until it is encoded."""
+        if self.archive.is_due(self._shard.next_offset, leads=False):
+            draft = await self.archive.draft(self._shard)
+            if draft is not None:
+                beside.create_task(self.archive.publish(draft))
 
     def _observe(self, records: Sequence[tuple[int, LogRecord]]) -> bool:
         """Take in what was read; whether any of it came from a leader."""

@@ -14,6 +14,7 @@ from folkmoot.core.kernel.machine import Machine, S
 from folkmoot.runtime.candidacy import Absentees, Candidacy
 from folkmoot.runtime.clock import LogClock
 from folkmoot.runtime.intake import Poison
+from folkmoot.runtime.snapshots import Archive
 from folkmoot.runtime.timing import Timing
 
 READ_RECORDS_MAX = 2_000
@@ -60,6 +61,7 @@ class Seat(Generic[S]):
     clock: LogClock
     timing: Timing
     absentees: Absentees
+    archive: Archive[S]
     on_local: Callable[[object], None]
     poison: Poison = field(default_factory=dict)
 
@@ -86,6 +88,7 @@ class Seat(Generic[S]):
             UnreadableRecord: this version cannot read one of them.
         """
         stored = await tail.read(READ_RECORDS_MAX, timeout_ms)
+        self.archive.note(stored)
         events = self.machine.events
         return [(r.offset, decode_record(r.value, r.headers, events)) for r in stored]
 

@@ -49,9 +49,19 @@ class Settings(BaseSettings):
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
 
+    snapshot_every_records: int = Field(default=25_000, ge=100)
+    """Log records after which a shard gets a snapshot: they are what a restore reads again."""
+
+    snapshot_every_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    """The same in bytes, where records are large."""
+
     def timing(self) -> Timing:
         """Return the timing of this process's replicas."""
-        return Timing(ttl_ms=self.ttl_ms)
+        return Timing(
+            ttl_ms=self.ttl_ms,
+            snapshot_every_records=self.snapshot_every_records,
+            snapshot_every_bytes=self.snapshot_every_bytes,
+        )
 
     def member(self) -> str:
         """Return a name for this incarnation of the process: a restarted one is another member."""

@@ -24,6 +24,7 @@ from folkmoot.core.kernel import (
     Led,
     Local,
     LogRecord,
+    LogTruncated,
     Received,
     Refused,
     Shard,
@@ -103,6 +104,7 @@ class Term(Generic[S]):
             async with asyncio.TaskGroup() as tasks:
                 helpers = [tasks.create_task(emitter.run())]
                 helpers.append(tasks.create_task(self._show_progress()))
+                helpers.append(tasks.create_task(self._keep_snapshots()))
                 helpers += [tasks.create_task(self._pump(t)) for t in self._seat.name.inputs]
                 await self._decide_until_done(emitter)
                 await self._hand_over(emitter)
@@ -216,6 +218,11 @@ class Term(Generic[S]):
         first = await self._append(records)
         if first == self.shard.next_offset:
             requests = self.shard.commit(first, len(records))
+        elif first < self.shard.next_offset:
+            raise LogTruncated(
+                f"{self._origin} gave an entry the offset {first}, where another was read before: "
+                "the log was truncated, or its topic made anew"
+            )
         else:
             requests = await self._read_own(first, first + len(records))
             emitter.follow(self.shard)
@@ -226,6 +233,7 @@ class Term(Generic[S]):
     async def _append(self, records: Sequence[Record]) -> int:
         name = self._seat.name
         first = await self._appender.append(name.log, name.partition, records)
+        self._seat.archive.note_appended(records)
         self.appended_at = self._seat.clock.monotonic()
         return first
 
@@ -238,10 +246,12 @@ class Term(Generic[S]):
         Raises:
             AppendedElsewhere: what others wrote has ended this term.
         """
-        stale, shard = self.shard, self.shard.successor()
+        stale = shard = self.shard
         requests: list[Local] = []
         tail = await self._seat.tail(shard.next_offset)
         try:
+            if stale.is_ahead:
+                shard = await self._seat.archive.restore(tail, upto=first)
             while shard.next_offset < end:
                 records = await self._seat.read(tail, OWN_RECORD_TIMEOUT_MS)
                 if not records:
@@ -281,6 +291,13 @@ class Term(Generic[S]):
         offsets = {(topic, name.partition): o for topic, o in self.shard.consumed.items()}
         if offsets:
             await self._seat.bus.log.commit(f"folkmoot.{name.service}", offsets)
+
+    async def _keep_snapshots(self) -> None:
+        """Write a snapshot now and then, if nobody else does."""
+        while True:
+            await asyncio.sleep(self._seat.timing.ttl_ms / 1000)
+            if self._seat.archive.is_due(self.shard.next_offset, leads=True):
+                await self._seat.archive.write_apart()
 
     async def _hand_over(self, emitter: Emitter) -> None:
         """Let the effects out, say how far they are, and resign."""

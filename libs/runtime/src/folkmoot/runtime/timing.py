@@ -34,6 +34,12 @@ class Timing:
     commit_every_ms: int = 1_000
     """How often consumption is made visible as group offsets. Only tools look at them."""
 
+    snapshot_every_records: int = 25_000
+    """Log records after which a standby writes a snapshot: a quarter of a second to read again."""
+
+    snapshot_every_bytes: int = 32 * 1024 * 1024
+    """The same in bytes, where records are large."""
+
     @property
     def beat_ms(self) -> int:
         """How often an idle leader beats: two may be lost before anybody claims."""

@@ -42,6 +42,12 @@ class Storage:
         self.changed = asyncio.Event()
         return first
 
+    def make_anew(self, topic: str, partition: int) -> None:
+        """Lose what was stored, as when a topic is deleted and created again."""
+        self.partitions[topic, partition] = []
+        self.changed.set()
+        self.changed = asyncio.Event()
+
 
 @dataclass
 class Fault:
@@ -235,6 +241,8 @@ class FaultyTail:
 
     def _available(self, max_records: int) -> list[Stored]:
         stored = self._log.partition(self._topic, self._partition)
+        if self._position > len(stored):
+            raise CorruptLog(f"the log ends at {len(stored)}, before {self._position}")
         return stored[self._position : self._position + max_records]
 
     def seek(self, offset: int) -> None:

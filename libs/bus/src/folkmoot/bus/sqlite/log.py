@@ -10,6 +10,7 @@ Invariants beyond the port's:
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -199,6 +200,8 @@ class SqliteTail:
         if self._closed:
             raise BusUnavailable("This tail is closed. Ask the log for another one.")
         position, shard = self._position, self._shard
+        if shard.lost is not None:
+            raise copy.copy(shard.lost)
         if position > shard.end and position > self._store.end(shard):
             raise CorruptLog(
                 f"The log ends at offset {shard.end}, before {position}, where reading was to go "

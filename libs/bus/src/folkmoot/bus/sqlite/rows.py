@@ -48,4 +48,4 @@ def _encode_headers(headers: Headers) -> str:
 
 
 def _decode_headers(text: str) -> Headers:
-    return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(text))
+    return tuple([(name, value.encode("latin-1")) for name, value in orjson.loads(text)])

@@ -24,12 +24,13 @@ RING_BYTES = 4 * 1024 * 1024
 class Shard:
     """One partition as the loop sees it."""
 
-    __slots__ = ("_bytes", "_ring", "compacted", "end", "id", "tails", "waiting")
+    __slots__ = ("_bytes", "_ring", "compacted", "end", "id", "lost", "tails", "waiting")
 
     def __init__(self, number: int, compacted: bool, end: int) -> None:
         self.id = number
         self.compacted = compacted
         self.end = end
+        self.lost: BusError | None = None  # what its readers are told, once records are gone
         self.tails = 0
         self.waiting: set[asyncio.Future[None]] = set()
         self._ring: list[Stored] = []

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import orjson
 
-from folkmoot.bus.ports import BusError, Record, Stored, Topic, UnknownTopic
+from folkmoot.bus.ports import BusError, CorruptLog, Record, Stored, Topic, UnknownTopic
 from folkmoot.bus.sqlite.file import OFFSET_BITS, OFFSET_MASK, Synchronous, explain, open_file
 from folkmoot.bus.sqlite.rows import decode, encode
 from folkmoot.bus.sqlite.shard import Shard
@@ -121,10 +121,22 @@ class Store:
         return found
 
     def end(self, shard: Shard) -> int:
-        """Return the shard's end as the file has it now."""
+        """Return the shard's end as the file has it now.
+
+        Raises:
+            CorruptLog: the shard ends before an end that it had.
+        """
         with self._reading() as reader:
-            shard.grown((last_id(reader, shard.id) + 1) & OFFSET_MASK)
-        return shard.end
+            end = (last_id(reader, shard.id) + 1) & OFFSET_MASK
+        if end < shard.end:
+            shard.lost = CorruptLog(
+                f"A log in {self.path} ended at offset {shard.end}, and now ends at {end}: records "
+                "are gone. Restore the file from a copy, or start a new one."
+            )
+        if shard.lost is not None:
+            raise copy.copy(shard.lost)
+        shard.grown(end)
+        return end
 
     def topics(self) -> Mapping[str, int]:
         """Return the partition count of each topic."""

@@ -49,6 +49,7 @@ from folkmoot.core.messages import Address, Call, CancelCall, Outcome, RegisterA
 from folkmoot.core.names import by_wire_name
 
 INPUTS = by_wire_name(RegisterAgent, Call, Outcome, CancelCall)
+OUTPUTS = by_wire_name(Call, CancelCall, Outcome)
 
 Events = Sequence[object]
 
@@ -59,6 +60,7 @@ class BreakerMachine:
     name = "breaker-proxy"
     inputs: Mapping[str, type] = INPUTS
     events: Mapping[str, type] = EVENTS
+    outputs: Mapping[str, type] = OUTPUTS
 
     def __init__(self, settings: BreakerSettings, partition: int) -> None:
         self._settings = settings

@@ -39,10 +39,18 @@ from folkmoot.core.election.limits import RENEWALS_PER_TTL, ElectionSettings, ch
 from folkmoot.core.election.policy import heir
 from folkmoot.core.election.state import ElectionState, Session, Team
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
-from folkmoot.core.messages import BeatSession, Join, Leave, ResignLeadership
+from folkmoot.core.messages import (
+    BeatSession,
+    Join,
+    Leader,
+    Leave,
+    ResignLeadership,
+    TeamFormed,
+)
 from folkmoot.core.names import by_wire_name
 
 INPUTS = by_wire_name(Join, BeatSession, Leave, ResignLeadership)
+OUTPUTS = by_wire_name(Leader, TeamFormed)
 
 Events = Sequence[object]
 
@@ -53,6 +61,7 @@ class ElectionMachine:
     name = "election"
     inputs: Mapping[str, type] = INPUTS
     events: Mapping[str, type] = EVENTS
+    outputs: Mapping[str, type] = OUTPUTS
 
     def __init__(self, settings: ElectionSettings, partition: int) -> None:
         self._settings = settings

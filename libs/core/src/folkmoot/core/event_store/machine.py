@@ -42,6 +42,7 @@ class EventStoreMachine:
     name = "event-store"
     inputs: Mapping[str, type] = INPUTS
     events: Mapping[str, type] = EVENTS
+    outputs: Mapping[str, type] = {}
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class EventStoreMachine:
 
     def _decide_append(self, state: EventStoreState, append: Append) -> object:
         stream, request_id = append.stream, append.request_id
-        if (stream, request_id) in state.answers:
+        if state.answer(stream, request_id) is not None:
             return AppendRepeated(stream, request_id)
         check_name(append)
         self._check_place(stream)
@@ -147,7 +148,9 @@ def _identified(append: Append) -> tuple[NewEvent, ...]:
 
 
 def _again(state: EventStoreState, event: AppendRepeated) -> AppendAnswer:
-    return replace(state.answers[event.stream, event.request_id], repeated=True)
+    answer = state.answer(event.stream, event.request_id)
+    assert answer is not None, "a repetition is recognised by the answer that is remembered"
+    return replace(answer, repeated=True)
 
 
 def _announce(answer: AppendAnswer) -> Sequence[Effect]:

@@ -15,24 +15,33 @@ At 500 appends a second it remembers two minutes, for which Kafka's producers re
 every member. What comes again later is still caught if it expects a version.
 """
 
-RequestKey = tuple[str, str]
-"""A stream and a request id: an id need only be unique within its stream."""
+
+def _key(stream: str, request_id: str) -> str:
+    """Return what a request is known by: its id need only be unique within its stream.
+
+    No stream and no request id that was ever accepted has a line break.
+    """
+    return f"{stream}\n{request_id}"
 
 
 @dataclass(slots=True)
 class EventStoreState:
-    """`versions` counts the events of each stream; `answers` are by request, the oldest first."""
+    """`versions` counts the events of each stream; `answers` has the oldest first."""
 
     versions: dict[str, int] = field(default_factory=dict)
-    answers: OrderedDict[RequestKey, AppendAnswer] = field(default_factory=OrderedDict)
+    answers: OrderedDict[str, AppendAnswer] = field(default_factory=OrderedDict)
     appended: int = 0
 
     def version(self, stream: str) -> int:
         """Return how many events the stream has, 0 if there is no such stream."""
         return self.versions.get(stream, 0)
 
+    def answer(self, stream: str, request_id: str) -> AppendAnswer | None:
+        """Return what the request was answered, None if it is new or long ago."""
+        return self.answers.get(_key(stream, request_id))
+
     def remember(self, answer: AppendAnswer) -> None:
         """Keep the answer for when its request is repeated; forget the oldest if need be."""
-        self.answers[answer.stream, answer.request_id] = answer
+        self.answers[_key(answer.stream, answer.request_id)] = answer
         if len(self.answers) > REQUESTS_REMEMBERED_MAX:
             self.answers.popitem(last=False)

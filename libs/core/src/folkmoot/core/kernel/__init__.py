@@ -35,6 +35,7 @@ from folkmoot.core.kernel.shard import (
     Received,
     Shard,
 )
+from folkmoot.core.kernel.snapshot import Snapshot, restored, take
 
 __all__ = [
     "COURTESY_MS",
@@ -63,7 +64,10 @@ __all__ = [
     "Resign",
     "Send",
     "Shard",
+    "Snapshot",
     "Tick",
     "Undecodable",
     "Verdict",
+    "restored",
+    "take",
 ]

@@ -6,7 +6,11 @@ The leader decides, everybody applies, so only `apply` must be the same on every
 depend on the state, the event and its position, and on nothing else. What differs between members
 (settings, the clock) may only be used by `decide`, whose outcome is recorded.
 
-A state is changed in place by `apply` and belongs to one shard.
+A state is changed in place by `apply` and belongs to one shard. It is a dataclass, for snapshots:
+its fields are JSON values, dictionaries with strings for keys, ordered collections, and further
+such dataclasses, each object in one place only; what only serves to find these faster is a private
+field that `__post_init__` makes. A state whose meaning changes gets a higher `VERSION`, as events
+do (`folkmoot.core.names`).
 """
 
 from __future__ import annotations
@@ -91,6 +95,11 @@ class Machine(Protocol[S]):
     @property
     def events(self) -> Mapping[str, type]:
         """The events it decides, by wire name."""
+        ...
+
+    @property
+    def outputs(self) -> Mapping[str, type]:
+        """The messages it sends, by wire name: a snapshot holds those not yet acknowledged."""
         ...
 
     def initial(self) -> S:

@@ -35,7 +35,7 @@ from folkmoot.core.kernel.records import (
     Resign,
 )
 from folkmoot.core.kernel.rejection import InputRejected, Undecodable, dead_letter
-from folkmoot.core.names import wire_name
+from folkmoot.core.names import newest_version, wire_name
 
 
 class LogTruncated(Exception):
@@ -90,6 +90,17 @@ class Shard(Generic[S]):
         """Whether this member holds the shard as of the last record read."""
         return self.leadership.holder == self.member
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether something is applied that is not committed, so that it may stand elsewhere."""
+        return bool(self._decided)
+
+    @property
+    def as_logged(self) -> bool:
+        """Whether it knows only what the log says. A leader's shard mostly knows more."""
+        ahead = self.is_ahead or self._unlogged_consumed or self._unlogged_marks
+        return not ahead and self.emitted == self._logged_emitted
+
     # -- the reader's side ------------------------------------------------------------------
 
     def observe(self, offset: int, record: LogRecord) -> Verdict:
@@ -125,8 +136,7 @@ class Shard(Generic[S]):
         self.consumed.update(record.progress.consumed)
         self.marks.update(record.progress.marks)
         if record.progress.emitted is not None:
-            self.acknowledge(record.progress.emitted)
-            self._logged_emitted = self.emitted
+            self.resume_emitting(record.progress.emitted)
         return locals_
 
     def _apply(
@@ -230,14 +240,6 @@ class Shard(Generic[S]):
         self._decided.clear()
         return locals_
 
-    def successor(self) -> Shard[S]:
-        """Return the shard to observe the log with after `AppendedElsewhere`.
-
-        What was decided was applied as if it stood elsewhere, so that state is of no use; without
-        decisions, this shard itself only has to read on.
-        """
-        return Shard(self.machine, self.member) if self._decided else self
-
     def inherit(self, stale: Shard[S]) -> None:
         """Take over what this leader knew beyond the log when its shard was `stale`."""
         self.acknowledge(stale.emitted)
@@ -254,6 +256,11 @@ class Shard(Generic[S]):
         while self.pending and self.pending[0].mark.offset <= offset:
             self.pending.popleft()
 
+    def resume_emitting(self, after: int) -> None:
+        """The log says that the effects of the entries up to `after` have reached their targets."""
+        self.acknowledge(after)
+        self._logged_emitted = self.emitted
+
     def due(self) -> int | None:
         """Return the log time at which the machine wants a `Tick`."""
         return self.machine.due(self.state)
@@ -266,7 +273,8 @@ class Shard(Generic[S]):
     def claim(self, now: int, epoch: int = 0) -> Claim:
         """Return a claim that loses if anything was decided after what this shard has read."""
         expected = self.leadership
-        return Claim(self.member, max(self.at, now), expected.term, expected.last, epoch)
+        version = newest_version(self.machine.events.values())
+        return Claim(self.member, max(self.at, now), expected.term, expected.last, epoch, version)
 
     def resign(self, now: int, to: str | None = None) -> Resign:
         """Return the record that ends this leader's term."""

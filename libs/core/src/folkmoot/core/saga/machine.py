@@ -16,7 +16,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
-from folkmoot.core.messages import CancelSaga, Failure, Outcome, Task, TeamFormed
+from folkmoot.core.messages import (
+    Call,
+    CancelCall,
+    CancelSaga,
+    Failure,
+    Outcome,
+    Task,
+    TaskResult,
+    TeamFormed,
+)
 from folkmoot.core.names import by_wire_name
 from folkmoot.core.saga import backward, forward
 from folkmoot.core.saga.events import (
@@ -34,6 +43,7 @@ from folkmoot.core.saga.settings import DETAIL_CHARS_MAX, SagaSettings
 from folkmoot.core.saga.state import Saga, SagaState, Step
 
 INPUTS = by_wire_name(Task, Outcome, CancelSaga, TeamFormed)
+OUTPUTS = by_wire_name(Call, CancelCall, TaskResult)
 TEAMS_NAMED_MAX = 10
 TEAM_CHARS_SHOWN = 100
 
@@ -46,6 +56,7 @@ class SagaMachine:
     name = "saga-orchestrator"
     inputs: Mapping[str, type] = INPUTS
     events: Mapping[str, type] = EVENTS
+    outputs: Mapping[str, type] = OUTPUTS
 
     def __init__(self, settings: SagaSettings, partition: int) -> None:
         self._settings = settings

@@ -36,6 +36,7 @@ from folkmoot.core.worker.inputs import (
 from folkmoot.core.worker.state import OpenCall, WorkerState
 
 INPUTS = by_wire_name(Call, CancelCall)
+OUTPUTS = by_wire_name(Outcome)
 
 TOO_LATE_MAX = 200
 """Calls that end unstarted in one decision, so that it stays far below what a log record holds; a
@@ -61,6 +62,7 @@ class WorkerMachine:
 
     inputs: Mapping[str, type] = INPUTS
     events: Mapping[str, type] = EVENTS
+    outputs: Mapping[str, type] = OUTPUTS
 
     def __init__(self, name: str, member: str, partition: int, settings: WorkerSettings) -> None:
         self.name = name

@@ -1,0 +1,273 @@
+"""Who sends to each machine, and how they behave: well, badly, late and twice, by the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any
+
+from folkmoot.core.breaker import BreakerMachine, BreakerSettings
+from folkmoot.core.election import ElectionMachine, ElectionSettings
+from folkmoot.core.event_store import EventStoreMachine, EventStoreSettings
+from folkmoot.core.kernel import Effect, Local, Machine
+from folkmoot.core.messages import (
+    Address,
+    Append,
+    BeatSession,
+    Call,
+    CancelCall,
+    CancelSaga,
+    Failure,
+    Join,
+    Leave,
+    NewEvent,
+    Outcome,
+    RegisterAgent,
+    ResignLeadership,
+    Task,
+    TeamFormed,
+)
+from folkmoot.core.saga import SagaMachine, SagaSettings
+from folkmoot.core.worker import (
+    HandlerFailed,
+    HandlerSucceeded,
+    JournalResult,
+    RunHandler,
+    WorkerMachine,
+    WorkerSettings,
+)
+from folkmoot.testing.histories.history import Player
+
+SICK = Failure("ConnectionError", "no route")
+BROKEN = Failure("broken", "it broke", retryable=False)
+LATER = Failure("breaker-open", "later", retry_after_ms=50)
+OPEN_CALLS_MAX = 40
+"""Calls that a player keeps unanswered; he answers the others sooner."""
+
+HOME = Address("folkmoot.saga-orchestrator.inbox", 0)
+
+
+def outcome(call: Call, random: Random, result: Any, sick: float = 0.2) -> Outcome:
+    """Return an answer to `call`: `result`, or that it was refused, or failed, as often as `sick`.
+
+    Some compensations never succeed.
+    """
+    luck = random.random()
+    status, failure = "succeeded", None
+    if luck < sick or (call.kind == "compensate" and call.input == {"n": 4}):
+        status, failure, result = "failed", random.choice((SICK, BROKEN)), None
+    elif luck > 0.95:
+        status, failure, result = "refused", LATER, None
+    return Outcome(
+        call.call_id, call.saga_id, call.step_id, call.kind, call.target, call.attempt,
+        status, result, failure, "m1", 0, 1, random.randrange(100),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+class Calls:
+    """The calls that somebody has been sent."""
+
+    def __init__(self) -> None:
+        self.open: list[Call] = []
+        self.last: Call | None = None
+
+    def add(self, call: Call) -> None:
+        """Take a call."""
+        self.open.append(call)
+
+    def take(self, random: Random) -> Call:
+        """Return a call to answer; rarely one that was answered before."""
+        if self.last is not None and random.random() < 0.05:
+            return self.last
+        self.last = self.open.pop(random.randrange(len(self.open)))
+        return self.last
+
+    def is_turn(self, random: Random) -> bool:
+        """Whether to answer one now rather than to ask for something new."""
+        return len(self.open) > OPEN_CALLS_MAX or bool(self.open and random.random() < 0.7)
+
+
+class SagaPlayer:
+    """Users, and the team and workers whom the orchestrator calls."""
+
+    def __init__(self) -> None:
+        self._calls = Calls()
+        self._sagas = 0
+
+    def machine(self) -> Machine[Any]:
+        """See the port."""
+        return SagaMachine(SagaSettings(wave_max=5, stuck_after_attempts=2), 0)
+
+    def hear(self, effect: Effect) -> None:
+        """See the port."""
+        if not isinstance(effect, Local) and isinstance(effect.message, Call):
+            self._calls.add(effect.message)
+
+    def next(self, random: Random, now: int) -> object:
+        """See the port."""
+        luck = random.random()
+        if not self._sagas or luck < 0.02:
+            self._sagas = max(1, self._sagas)
+            return TeamFormed(random.choice(("news", "sport")) if self._sagas > 1 else "news")
+        if luck < 0.05:
+            return CancelSaga(f"s{random.randrange(self._sagas)}", "anna")
+        if self._calls.is_turn(random):
+            call = self._calls.take(random)
+            return outcome(call, random, self._result(call, random))
+        if random.random() < 0.1:
+            return Task("news", {"again": True}, f"s{random.randrange(self._sagas)}")
+        self._sagas += 1
+        team = "news" if luck < 0.98 else "nobody"
+        return Task(team, {"question": self._sagas}, f"s{self._sagas}")
+
+    def _result(self, call: Call, random: Random) -> Any:
+        if call.kind != "plan":
+            return {"of": call.step_id, "words": random.randrange(1000)}
+        return [self._step(number, random) for number in range(random.randrange(6))]
+
+    def _step(self, number: int, random: Random) -> dict[str, Any]:
+        needs = [f"p{other}" for other in range(number) if random.random() < 0.4]
+        retry = {"attempts": 2, "initial_ms": 10, "factor": 2.0, "cap_ms": 100}
+        return {
+            "id": f"p{number}", "name": "write", "agent": "writer", "input": {"n": number},
+            "needs": needs, "compensable": random.random() < 0.8,
+            "timeout_ms": random.choice((200, 5_000)), "retry": retry,
+        }  # fmt: skip
+
+
+class BreakerPlayer:
+    """The orchestrator, and workers of which some are sick."""
+
+    def __init__(self) -> None:
+        self._calls = Calls()
+        self._asked = 0
+        self._sick = 0.0
+
+    def machine(self) -> Machine[Any]:
+        """See the port."""
+        settings = BreakerSettings(open_base_ms=200, window_buckets=5, worker_queue_percent=0)
+        return BreakerMachine(settings, 0)
+
+    def hear(self, effect: Effect) -> None:
+        """See the port."""
+        if not isinstance(effect, Local) and isinstance(effect.message, Call):
+            self._calls.add(effect.message)
+
+    def next(self, random: Random, now: int) -> object:
+        """See the port."""
+        agent = random.choice(("writer", "editor"))
+        luck = random.random()
+        if not self._asked or luck < 0.02:
+            self._asked += 1
+            return RegisterAgent(agent, "news", random.randint(1, 2), 2, ("write", "read"))
+        if random.random() < 0.02:
+            self._sick = random.choice((0.0, 0.0, 0.0, 0.0, 0.7))
+        if luck < 0.06:
+            return CancelCall(f"c{self._asked - random.randrange(5)}", "saga", agent)
+        if luck > 0.5 and self._calls.open:
+            return outcome(self._calls.take(random), random, None, self._sick)
+        self._asked += 1
+        step = f"p{random.randrange(20)}"
+        return Call(
+            f"c{self._asked}", "saga", step, "step", "write", agent, "news", 1, {"n": 1}, step,
+            now + random.choice((300, 5_000)), HOME,
+        )  # fmt: skip
+
+
+class WorkerPlayer:
+    """The breaker, and the handlers that the worker runs."""
+
+    def __init__(self) -> None:
+        self._runs: list[RunHandler] = []
+        self._asked = 0
+
+    def machine(self) -> Machine[Any]:
+        """See the port."""
+        return WorkerMachine("agent.writer", "ann", 0, WorkerSettings(concurrency=3))
+
+    def hear(self, effect: Effect) -> None:
+        """See the port."""
+        if isinstance(effect, Local) and isinstance(effect.request, RunHandler):
+            self._runs.append(effect.request)
+
+    def next(self, random: Random, now: int) -> object:
+        """See the port."""
+        luck = random.random()
+        if luck < 0.05:
+            return CancelCall(f"c{self._asked - random.randrange(5)}", "saga", "writer")
+        if self._runs and luck < 0.8:
+            return self._word(random)
+        self._asked += 1
+        name = f"p{self._asked}"
+        return Call(
+            f"c{self._asked}", "saga", name, "step", "write", "writer", "news", 1, [1, 2], name,
+            now + random.choice((300, 5_000)), HOME,
+        )  # fmt: skip
+
+    def _word(self, random: Random) -> object:
+        run = random.choice(self._runs)
+        call_id = run.call.call_id
+        if random.random() < 0.5:
+            key = random.choice("abc")
+            return JournalResult(call_id, run.run, key, {"key": key, "n": random.randrange(9)})
+        self._runs.remove(run)
+        if random.random() < 0.2:
+            return HandlerFailed(call_id, run.run, SICK)
+        return HandlerSucceeded(call_id, run.run, {"done": call_id})
+
+
+class ElectionPlayer:
+    """Members that join, beat, forget to, resign and leave."""
+
+    def machine(self) -> Machine[Any]:
+        """See the port."""
+        return ElectionMachine(ElectionSettings(orchestrator_partitions=2), 0)
+
+    def hear(self, effect: Effect) -> None:
+        """See the port."""
+
+    def next(self, random: Random, now: int) -> object:
+        """See the port."""
+        member, team = f"m{random.randrange(8)}", f"team-{random.randrange(5)}"
+        kind = random.randrange(20)
+        if kind < 8:
+            agents = ("writer",) if kind % 2 else ()
+            ttl_ms = 400 if random.random() < 0.9 else 300
+            return Join(team, member, f"node-{member}", ttl_ms, random.randrange(3), agents)
+        if kind < 16:
+            return BeatSession(member)
+        if kind < 18:
+            return Leave(member)
+        return ResignLeadership(team, member, random.randrange(200))
+
+
+class EventStorePlayer:
+    """Users who append, sometimes twice, sometimes at a version that is past."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def machine(self) -> Machine[Any]:
+        """See the port."""
+        return EventStoreMachine(EventStoreSettings(), 0)
+
+    def hear(self, effect: Effect) -> None:
+        """See the port."""
+
+    def next(self, random: Random, now: int) -> object:
+        """See the port."""
+        self._asked += random.random() < 0.9
+        stream = f"order-{random.randrange(20)}"
+        events = tuple(NewEvent("Placed", {"n": n}) for n in range(random.randrange(4)))
+        expected = random.choice((-1, -1, -1, random.randrange(50)))
+        return Append(stream, events, f"r{self._asked}", expected)
+
+
+PLAYERS: Mapping[str, Callable[[], Player]] = {
+    "breaker-proxy": BreakerPlayer,
+    "election": ElectionPlayer,
+    "event-store": EventStorePlayer,
+    "saga-orchestrator": SagaPlayer,
+    "worker": WorkerPlayer,
+}
+"""The players of every machine."""
