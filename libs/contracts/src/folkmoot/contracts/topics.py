@@ -71,8 +71,8 @@ REGISTRY: tuple[TopicRule, ...] = (
         "folkmoot.election.inbox",
         "inbox",
         "team",
-        "Join, BeatSession, Leave, ResignLeadership",
-        ("agent-worker",),
+        "Join, BeatSession, Leave, ResignLeadership, ConfigureTeam",
+        ("agent-worker", "user"),
         ("election",),
     ),
     TopicRule(
@@ -95,7 +95,14 @@ REGISTRY: tuple[TopicRule, ...] = (
         (_BREAKER,),
     ),
     *(
-        TopicRule(f"folkmoot.{name}.log", "log", "", "log records", (name,), (name, "event-store"))
+        TopicRule(
+            f"folkmoot.{name}.log",
+            "log",
+            "",
+            "log records",
+            (name,),
+            (name, "event-store", *(("user",) if name == "election" else ())),
+        )
         for name in SERVICES
     ),
     TopicRule(
@@ -132,7 +139,9 @@ REGISTRY: tuple[TopicRule, ...] = (
         ("agent-worker", "event-store"),
         single_partition=True,
     ),
-    TopicRule(LEADERS, "latest", "team", "Leader", ("election",), _ALL, single_partition=True),
+    TopicRule(
+        LEADERS, "latest", "team", "Leader", ("election",), (*_ALL, "user"), single_partition=True
+    ),
     TopicRule(
         KNOWLEDGE,
         "latest",

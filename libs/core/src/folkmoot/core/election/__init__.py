@@ -6,13 +6,17 @@ from folkmoot.core.election.events import (
     MemberJoined,
     MemberRemoved,
     MemberUpdated,
+    RequestRefused,
     SessionEnded,
     SessionOpened,
     SessionRenewed,
     SessionsExtended,
     SessionTtlChanged,
+    SuccessorNamed,
+    TeamConfigured,
     TeamFounded,
 )
+from folkmoot.core.election.inputs import Republish
 from folkmoot.core.election.limits import RENEWALS_PER_TTL, ElectionSettings
 from folkmoot.core.election.machine import ElectionMachine
 from folkmoot.core.election.state import ElectionState, describe
@@ -27,11 +31,15 @@ __all__ = [
     "MemberJoined",
     "MemberRemoved",
     "MemberUpdated",
+    "Republish",
+    "RequestRefused",
     "SessionEnded",
     "SessionOpened",
     "SessionRenewed",
     "SessionTtlChanged",
     "SessionsExtended",
+    "SuccessorNamed",
+    "TeamConfigured",
     "TeamFounded",
     "describe",
 ]

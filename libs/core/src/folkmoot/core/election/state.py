@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from folkmoot.core.deadlines import Deadlines
 from folkmoot.core.election.events import EndReason
+from folkmoot.core.election.policy import Member, Rules, challenger
 from folkmoot.core.messages import Leader
-
-
-@dataclass(slots=True)
-class Member:
-    """A member within one team. `joined_at` and `joined` are log time and offset."""
-
-    name: str
-    priority: int
-    agents: tuple[str, ...]
-    joined_at: int
-    joined: int
 
 
 @dataclass(slots=True)
@@ -32,6 +22,9 @@ class Team:
     since: int = 0
     reason: str = ""
     changes: int = 0
+    rules: Rules = field(default_factory=Rules)
+    successor: str | None = None
+    revision: int = 0
 
     def record(self, partition: int) -> Leader:
         """Return what everybody may know of the team."""
@@ -43,7 +36,18 @@ class Team:
             self.since,
             self.reason,
             partition,
+            self.revision,
+            self.successor,
+            self.hosts(),
         )
+
+    def hosts(self) -> dict[str, tuple[str, ...]]:
+        """Return the members that host each agent."""
+        hosts: dict[str, tuple[str, ...]] = {}
+        for member in self.members.values():
+            for agent in member.agents:
+                hosts[agent] = (*hosts.get(agent, ()), member.name)
+        return hosts
 
 
 @dataclass(slots=True)
@@ -69,12 +73,16 @@ class Departure:
 
 @dataclass(slots=True)
 class ElectionState:
-    """All teams ever founded, all live sessions, and the departures not yet worked off."""
+    """All teams ever founded, all live sessions, and the departures not yet worked off.
+
+    `tenures` says when a successor is to be named: of a team whose rules want another leader.
+    """
 
     teams: dict[str, Team] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     departures: dict[str, Departure] = field(default_factory=dict)
     expiries: Deadlines = field(default_factory=Deadlines)
+    tenures: Deadlines = field(default_factory=Deadlines)
 
     def renew(self, session: Session, at: int) -> None:
         """Let `session` live for its ttl from `at`."""
@@ -95,6 +103,25 @@ class ElectionState:
         del departure.teams[team]
         if not departure.teams:
             del self.departures[member]
+
+    def challenger(self, team: Team) -> str | None:
+        """Return who should lead `team` by its rules instead of its leader, if anybody."""
+        return challenger(team.members, team.rules, team.leader, without=self.departures)
+
+    def reconsider(self, team: Team) -> None:
+        """Note when somebody else is to be named for leader, after a change of what decides it.
+
+        Who does not meet the rules is asked at once, others not before the end of their tenure.
+        """
+        wanted = self.challenger(team)
+        if wanted is None:
+            team.successor = None
+        if wanted == team.successor:
+            self.tenures.drop(team.name)
+            return
+        leader = team.members[team.leader or ""]
+        tenure_ms = team.rules.tenure_ms_min if team.rules.admit(leader) else 0
+        self.tenures.set(team.name, team.since + tenure_ms)
 
     def in_departing_order(self) -> Iterator[str]:
         """Yield the teams that somebody is to be removed from, some of them repeatedly."""
@@ -126,16 +153,22 @@ def _describe_team(state: ElectionState, team: Team) -> dict[str, object]:
         "since": team.since,
         "reason": team.reason,
         "changes": team.changes,
-        "members": [_describe_member(state, member) for member in team.members.values()],
+        "successor": team.successor,
+        "revision": team.revision,
+        "rules": asdict(team.rules),
+        "members": [_describe_member(state, team.rules, m) for m in team.members.values()],
     }
 
 
-def _describe_member(state: ElectionState, member: Member) -> dict[str, object]:
+def _describe_member(state: ElectionState, rules: Rules, member: Member) -> dict[str, object]:
     session = state.sessions.get(member.name)
     return {
         "member": member.name,
         "node": session.node if session else None,
+        "candidate": session is not None and rules.admit(member),
         "priority": member.priority,
         "agents": list(member.agents),
+        "labels": dict(member.labels),
+        "version": member.version,
         "joined_at": member.joined_at,
     }
