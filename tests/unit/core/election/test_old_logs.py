@@ -8,7 +8,7 @@ from folkmoot.contracts.codec import decode_data
 from folkmoot.core.election import ElectionMachine, ElectionSettings
 from folkmoot.core.kernel import Position
 
-HISTORY = (
+HISTORY: tuple[tuple[str, dict[str, object]], ...] = (
     ("session-opened", {"member": "a", "node": "n", "ttl_ms": 900}),
     ("team-founded", {"team": "news", "orchestrator_partitions": 2}),
     ("member-joined", {"team": "news", "member": "a", "priority": 0, "agents": ["writer"]}),
