@@ -183,6 +183,16 @@ class Reference:
                 self.elect(team, best.member if best else None, reason, now)
             self.forget(team)
 
+    def withdraw(self, member: str, team: str, now: int) -> None:
+        self.seats[team] = [seat for seat in self.seats[team] if seat.member != member]
+        self.told.add(team)
+        if self.leader[team][0] == member:
+            best = self.wishes[team].best(self.seats[team])
+            self.elect(team, best.member if best else None, "left", now)
+        self.forget(team)
+        if not any(member in self.members(each) for each in self.seats):
+            del self.heard[member]
+
     def silent(self, now: int) -> list[str]:
         return [m for m, (heard_at, ttl_ms) in self.heard.items() if now - heard_at >= ttl_ms]
 
@@ -388,6 +398,14 @@ class Elections(RuleBasedStateMachine):
         if member in self.reference.heard:
             self.reference.end([member], "left", self.now)
         self.compare(self.decide(Leave(member)))
+
+    @rule(member=st.sampled_from(MEMBERS), team=st.sampled_from(TEAMS))
+    def leave_one_team(self, member: str, team: str) -> None:
+        if team not in self.reference.seats:
+            return
+        if member in self.reference.heard and member in self.reference.members(team):
+            self.reference.withdraw(member, team, self.now)
+        self.compare(self.decide(Leave(member, team)))
 
     @rule(team=st.sampled_from(TEAMS), to=st.sampled_from([None, *MEMBERS, "stranger"]))
     def the_leader_resigns(self, team: str, to: str | None) -> None:

@@ -223,6 +223,47 @@ def test_leaving_twice_is_leaving_once() -> None:
     assert moot.machine.due(moot.state) is None
 
 
+def test_leaving_one_team_leaves_the_others_as_they_are() -> None:
+    moot = Moot()
+    for team in ("news", "weather"):
+        moot.join("a", team)
+        moot.join("b", team)
+    moot.hear(Leave("a", "news"))
+    assert [(r.team, r.leader, r.reason, r.members) for r in moot.records()] == [
+        ("news", "b", "left", ("b",))
+    ]
+    assert moot.leader("weather") == "a"
+    moot.hear(BeatSession("a"), after_ms=TTL_MS - 1)
+    moot.hear(BeatSession("b"))
+    assert moot.hear(Tick(), after_ms=1) == []
+
+
+def test_who_leaves_a_team_without_leading_it_is_only_unlisted() -> None:
+    moot = Moot()
+    moot.join("a")
+    moot.join("b")
+    moot.join("b", "weather")
+    moot.hear(Leave("b", "news"))
+    assert moot.records() == [record("a", 1, "first-member", "a", revision=4)]
+
+
+def test_leaving_the_last_team_ends_the_session() -> None:
+    moot = Moot()
+    moot.join("a")
+    moot.join("b")
+    moot.hear(Leave("a", "news"))
+    assert (list(moot.state.sessions), moot.leader()) == (["b"], "b")
+
+
+def test_leaving_a_team_that_one_is_not_in_changes_nothing() -> None:
+    moot = Moot()
+    moot.join("a")
+    moot.join("b", "weather")
+    assert moot.hear(Leave("a", "weather")) == []
+    with pytest.raises(Refused, match="unknown-team"):
+        moot.hear(Leave("a", "sports"))
+
+
 LIMITED = ElectionSettings(
     teams_max=2, members_per_team_max=2, sessions_max=3, agents_per_member_max=1
 )

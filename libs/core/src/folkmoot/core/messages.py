@@ -214,9 +214,10 @@ class BeatSession:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """A member goes, in all its teams of this shard."""
+    """A member goes: from one team if given, else from all its teams of this shard."""
 
     member: str
+    team: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,14 @@ class MemberRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberWithdrew:
+    """A member takes part in the team no more; its session, and its other teams, go on."""
+
+    team: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaderElected:
     """`leader` leads the team from here on, in the epoch that is this event's offset.
 
@@ -171,6 +179,7 @@ EVENTS = by_wire_name(
     MemberJoined,
     MemberUpdated,
     MemberRemoved,
+    MemberWithdrew,
     LeaderElected,
     LeaderConfirmed,
     TeamConfigured,

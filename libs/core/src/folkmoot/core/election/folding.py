@@ -14,6 +14,7 @@ from folkmoot.core.election.events import (
     MemberJoined,
     MemberRemoved,
     MemberUpdated,
+    MemberWithdrew,
     SessionEnded,
     SessionOpened,
     SessionRenewed,
@@ -40,7 +41,7 @@ def fold(
             state.renew(state.sessions[name], position.at)
         case SessionOpened() | SessionTtlChanged() | SessionsExtended() | SessionEnded():
             _fold_session(state, event, position)
-        case MemberJoined() | MemberUpdated() | MemberRemoved():
+        case MemberJoined() | MemberUpdated() | MemberRemoved() | MemberWithdrew():
             _fold_member(state, event, position)
         case TeamFounded(team=name):
             state.teams[name] = Team(name)
@@ -80,7 +81,9 @@ def _fold_session(
 
 
 def _fold_member(
-    state: ElectionState, event: MemberJoined | MemberUpdated | MemberRemoved, position: Position
+    state: ElectionState,
+    event: MemberJoined | MemberUpdated | MemberRemoved | MemberWithdrew,
+    position: Position,
 ) -> None:
     name, team = event.member, state.teams[event.team]
     match event:
@@ -93,8 +96,10 @@ def _fold_member(
             member.labels, member.version = event.labels, event.version
         case MemberRemoved():
             state.remove(event.team, name)
-            if name == team.successor:
-                team.successor = None
+        case MemberWithdrew():
+            del team.members[name], state.sessions[name].teams[event.team]
+    if team.successor not in team.members:
+        team.successor = None
     if team.leader in team.members:
         state.reconsider(team)
 

@@ -30,6 +30,7 @@ from folkmoot.core.election.events import (
     MemberJoined,
     MemberRemoved,
     MemberUpdated,
+    MemberWithdrew,
     RefusalReason,
     RequestRefused,
     SessionEnded,
@@ -193,8 +194,16 @@ class ElectionMachine:
         return [SuccessorNamed(name, member) for name, member in wanted.items() if member]
 
     def _decide_leave(self, state: ElectionState, leave: Leave, _now: int) -> Events:
-        if leave.member not in state.sessions:
+        session = state.sessions.get(leave.member)
+        if session is None:
             return ()
+        if leave.team and leave.team not in session.teams:
+            self._known(state, leave.team)
+            return ()
+        if leave.team and len(session.teams) > 1:
+            team, going = state.teams[leave.team], {leave.member}
+            withdrew = MemberWithdrew(leave.team, leave.member)
+            return (withdrew, _succeed(team, going, "left", going | state.departures.keys()))
         return self._end(state, [leave.member], "left")
 
     # -- changes of leadership --------------------------------------------------------------
@@ -303,8 +312,15 @@ def _vacate(team: Team, departing: Mapping[str, EndReason]) -> Events:
     """Remove the departing from `team`, and elect once if its leader is among them."""
     gone = [name for name in team.members if name in departing]
     removed = [MemberRemoved(team.name, name, departing[name]) for name in gone]
-    if team.leader is None or team.leader not in departing:
-        return (*removed, LeaderConfirmed(team.name))
-    successor = heir(team.members, team.rules, without=departing)
-    reason = departing[team.leader]
-    return (*removed, LeaderElected(team.name, successor, reason, team.leader))
+    reason = departing.get(team.leader or "", "left")
+    return (*removed, _succeed(team, departing, reason, departing))
+
+
+def _succeed(
+    team: Team, going: Container[str], reason: EndReason, without: Container[str]
+) -> LeaderElected | LeaderConfirmed:
+    """Elect an heir, not of those in `without`, if the leader is among those who are going."""
+    if team.leader is None or team.leader not in going:
+        return LeaderConfirmed(team.name)
+    successor = heir(team.members, team.rules, without)
+    return LeaderElected(team.name, successor, reason, team.leader)
