@@ -85,10 +85,10 @@ def test_a_beat_that_comes_too_late_finds_no_session() -> None:
     assert moot.records()[0].leader == "a"
 
 
-def test_a_beat_is_recorded_once_per_third_of_a_ttl() -> None:
+def test_a_beat_is_recorded_once_per_quarter_of_a_ttl() -> None:
     moot = Moot()
     moot.join("a")
-    assert moot.hear(BeatSession("a"), after_ms=TTL_MS // 3 - 1) == []
+    assert moot.hear(BeatSession("a"), after_ms=TTL_MS // 4 - 1) == []
     assert moot.hear(BeatSession("a"), after_ms=1) == [SessionRenewed("a")]
     assert moot.hear(BeatSession("a")) == []
 
@@ -202,6 +202,14 @@ def test_a_new_leader_of_the_shard_gives_every_session_a_ttl() -> None:
     assert moot.leader() == "a"
     moot.hear(Tick(), after_ms=1)
     assert moot.leader() is None
+
+
+def test_a_new_leader_of_the_shard_records_the_next_beat_however_soon_it_comes() -> None:
+    """A member counts from its own beats: the ttl that it was given tells it nothing."""
+    moot = Moot()
+    moot.join("a")
+    moot.hear(Led("replica", 9), after_ms=TTL_MS // 2)
+    assert moot.hear(BeatSession("a", 7)) == [SessionRenewed("a", 7)]
 
 
 def test_a_new_leader_of_an_empty_shard_records_nothing() -> None:

@@ -38,7 +38,7 @@ def fold(
     """Fold `event` of the shard `partition` into `state` and return its effects."""
     match event:
         case SessionRenewed(member=name):
-            state.renew(state.sessions[name], position.at)
+            state.beat(state.sessions[name], position.at)
         case SessionOpened() | SessionTtlChanged() | SessionsExtended() | SessionEnded():
             _fold_session(state, event, position)
         case MemberJoined() | MemberUpdated() | MemberRemoved() | MemberWithdrew():
@@ -68,14 +68,14 @@ def _fold_session(
         case SessionOpened(member=name):
             session = Session(name, event.node, event.ttl_ms, position.at)
             state.sessions[name] = session
-            state.renew(session, position.at)
+            state.beat(session, position.at)
         case SessionTtlChanged(member=name):
             session = state.sessions[name]
             session.ttl_ms = event.ttl_ms
-            state.renew(session, position.at)
+            state.beat(session, position.at)
         case SessionsExtended():
             for session in state.sessions.values():
-                state.renew(session, position.at)
+                state.extend(session, position.at)
         case SessionEnded(member=name):
             state.end(name, event.reason, position.at)
 

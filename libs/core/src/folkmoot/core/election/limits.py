@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from folkmoot.core.kernel import Refused
 from folkmoot.core.messages import ELECTION_PROTOCOL, ConfigureTeam, Join
 
-RENEWALS_PER_TTL = 3
+RENEWALS_PER_TTL = 4
 """A beat is recorded if a ttl divided by this has passed since the last recorded one. So a
-session costs at most this many log records per ttl however often it beats, ends at most a ttl
-after its last beat, and is safe for at least two thirds of it."""
+session costs at most this many log records per ttl however often it beats; and each of three beats
+a ttl is recorded, since none comes so much too early. A session ends at most a ttl after its last
+beat, and not before three quarters of it."""
 
 TEAM_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """Team and agent names become parts of topics and subjects, and labels elsewhere: 63 characters

@@ -172,7 +172,7 @@ class ElectionMachine:
         return self._renew(session, beat.beat, now)
 
     def _renew(self, session: Session, beat: int, now: int) -> Events:
-        if (now - session.renewed_at) * RENEWALS_PER_TTL < session.ttl_ms:
+        if (now - session.beaten_at) * RENEWALS_PER_TTL < session.ttl_ms:
             return ()
         return (SessionRenewed(session.member, beat),)
 

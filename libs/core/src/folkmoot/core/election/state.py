@@ -52,12 +52,17 @@ class Team:
 
 @dataclass(slots=True)
 class Session:
-    """A member as far as it is alive. `teams` is a set in the order of joining."""
+    """A member as far as it is alive. `teams` is a set in the order of joining.
+
+    It lives for its ttl from `renewed_at`, which is later than the last recorded beat, at
+    `beaten_at`, if the shard has got a new leader since.
+    """
 
     member: str
     node: str
     ttl_ms: int
     renewed_at: int
+    beaten_at: int = 0
     teams: dict[str, None] = field(default_factory=dict)
 
 
@@ -84,7 +89,12 @@ class ElectionState:
     expiries: Deadlines = field(default_factory=Deadlines)
     tenures: Deadlines = field(default_factory=Deadlines)
 
-    def renew(self, session: Session, at: int) -> None:
+    def beat(self, session: Session, at: int) -> None:
+        """Record a beat at `at`."""
+        session.beaten_at = at
+        self.extend(session, at)
+
+    def extend(self, session: Session, at: int) -> None:
         """Let `session` live for its ttl from `at`."""
         session.renewed_at = max(session.renewed_at, at)
         self.expiries.set(session.member, session.renewed_at + session.ttl_ms)

@@ -1,4 +1,4 @@
-"""Time is virtual here, except where handlers run in threads."""
+"""Time is virtual here, except where the watchdog's thread is what is tested."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from folkmoot.testing.virtual_time import VirtualLoop
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, type]:
-    if item.path.stem == "test_member":
-        return {"virtual": VirtualLoop}
-    return {"real": asyncio.SelectorEventLoop}
+    if item.path.stem == "test_lease":
+        return {"real": asyncio.SelectorEventLoop}
+    return {"virtual": VirtualLoop}
