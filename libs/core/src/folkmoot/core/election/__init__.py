@@ -20,7 +20,7 @@ from folkmoot.core.election.events import (
 from folkmoot.core.election.inputs import Republish
 from folkmoot.core.election.limits import RENEWALS_PER_TTL, ElectionSettings
 from folkmoot.core.election.machine import ElectionMachine
-from folkmoot.core.election.state import ElectionState, describe
+from folkmoot.core.election.state import ElectionState, describe, describe_team
 
 __all__ = [
     "RENEWALS_PER_TTL",
@@ -44,4 +44,5 @@ __all__ = [
     "TeamConfigured",
     "TeamFounded",
     "describe",
+    "describe_team",
 ]

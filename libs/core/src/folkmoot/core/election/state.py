@@ -142,7 +142,7 @@ class ElectionState:
 def describe(state: ElectionState) -> dict[str, object]:
     """Return teams and sessions as JSON values, for queries."""
     return {
-        "teams": {name: _describe_team(state, team) for name, team in state.teams.items()},
+        "teams": {name: describe_team(state, team) for name, team in state.teams.items()},
         "sessions": {
             name: {
                 "node": session.node,
@@ -156,7 +156,8 @@ def describe(state: ElectionState) -> dict[str, object]:
     }
 
 
-def _describe_team(state: ElectionState, team: Team) -> dict[str, object]:
+def describe_team(state: ElectionState, team: Team) -> dict[str, object]:
+    """Return one team and its members as JSON values."""
     return {
         "leader": team.leader,
         "epoch": team.epoch,
