@@ -48,7 +48,7 @@ class Candidate:
     ) -> None:
         node = node or socket.gethostname()
         self.member = f"{node}-{os.getpid()}-{os.urandom(3).hex()}"
-        self._ttl_ms, self._now = session_ttl_ms, now
+        self.clock, self._now, self._ttl_ms = clock, now, session_ttl_ms
         self.membership = Membership(bus, clock, self.member, node, session_ttl_ms)
         self.membership.on_beat = self._note_beat
         self._confirmations = Confirmations(bus, self.member, self._hear)

@@ -12,12 +12,13 @@ async with team.leadership() as lease:      # waits until this program leads
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from typing import Any
 
 from folkmoot.bus.ports import Bus
-from folkmoot.core.messages import Leader
+from folkmoot.core.messages import ConfigureTeam, Leader, Policy
 from folkmoot.sdk.election.candidate import Candidate
+from folkmoot.sdk.election.configuring import configure_team
 from folkmoot.sdk.election.leaders import follow_leaders, read_leaders
 from folkmoot.sdk.election.lease import Lease, OnLost, call_in
 from folkmoot.sdk.election.membership import Candidature
@@ -59,6 +60,27 @@ class ElectedTeam:
             ElectionRefused: `to` is not a member, and the lease is kept; or nobody could follow.
         """
         await self._candidate.hand_over(lease, to)
+
+    async def configure(
+        self,
+        policy: Policy = "sticky",
+        *,
+        preferred: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        version_min: str = "",
+        tenure_s: float = 10.0,
+        actor: str = "",
+    ) -> None:
+        """Say whom the team wants as its leader; see `folkmoot.core.messages.ConfigureTeam`.
+
+        Raises:
+            ElectionRefused: that cannot be, or nobody ever joined the team; nothing was changed.
+            NoAnswer: the election did not answer in time.
+        """
+        tenure_ms = round(tenure_s * 1000)
+        rules = (policy, tuple(preferred), dict(labels or {}), version_min, tenure_ms)
+        message = ConfigureTeam(self.name, *rules, actor or self._candidate.member)
+        await configure_team(self._bus, message, self._candidate.clock)
 
     async def leader(self) -> Leader | None:
         """Return who leads now, and since when; None if the team was never heard of."""
