@@ -39,8 +39,6 @@ FAILOVER_GOAL_MS = TTL_MS + 500
 SETTLE_S = 3.0
 """After the joins, so that what they caused is over when the measuring begins."""
 
-POLL_S = 0.05
-
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -103,9 +101,7 @@ async def populate(bus: Bus, scale: Scale) -> list[Node]:
         parts = [Candidature(team) for team in teams]
         nodes.append(Node(Membership(bus, SystemClock(), name, name, TTL_MS, parts), teams))
         nodes[-1].start()
-    for node in nodes:
-        while not all(node.membership.is_listed(team) for team in node.teams):
-            await asyncio.sleep(POLL_S)
+        await nodes[-1].membership.joined()
     return nodes
 
 

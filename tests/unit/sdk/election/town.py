@@ -49,7 +49,8 @@ class Program:
         return self.client._candidate
 
     def crash(self) -> None:
-        """End its beats without a word."""
+        """End without a word: what it still does is not heard."""
+        self.log.down = True
         for job in self.candidate._jobs:
             job.cancel()
 

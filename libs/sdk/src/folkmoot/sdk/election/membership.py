@@ -79,6 +79,7 @@ class Membership:
         self._bus, self._clock = bus, clock
         self.member, self._node, self._ttl_ms = member, node, session_ttl_ms
         self._candidatures = {each.team: each for each in candidatures}
+        self._unlisted = set(self._candidatures)
         self._obliging = obliging
         self.on_beat: Callable[[int], None] = lambda _: None
         """Called before a beat is sent, with its number. Joins carry the last beat's."""
@@ -121,7 +122,7 @@ class Membership:
 
     async def joined(self) -> None:
         """Wait until every team lists this member."""
-        while not all(self.is_listed(team) for team in self._candidatures):
+        while self._unlisted:
             await self.news()
 
     def is_listed(self, team: str) -> bool:
@@ -138,16 +139,22 @@ class Membership:
         """Follow the leaders of all teams, whatever becomes of the bus meanwhile."""
         while True:
             try:
-                async for _ in follow_leaders(self._bus, self._leaders):
-                    self._tell_news()
+                async for leader in follow_leaders(self._bus, self._leaders):
+                    self._tell_news(leader)
             except BusError as error:
                 logger.warning("who leads is not known now: %s", error)
                 await asyncio.sleep(RETRY_S)
 
-    def _tell_news(self) -> None:
+    def _tell_news(self, leader: Leader) -> None:
+        if self.member in leader.members:
+            self._unlisted.discard(leader.team)
+        elif leader.team not in self._unlisted:
+            self._unlisted.add(leader.team)
+            self._work.set()
+        if leader.successor is not None:
+            self._work.set()
         told, self._news = self._news, asyncio.Event()
         told.set()
-        self._work.set()
 
     async def keep_session(self) -> None:
         """Join, then beat three times a ttl, and join again when no longer listed."""
@@ -205,7 +212,8 @@ class Membership:
 
     async def _join_where_needed(self, partitions: int) -> None:
         now = self._clock.monotonic()
-        needed = [each for each in self._candidatures.values() if self._is_to_join(each.team, now)]
+        teams = [team for team in self._unlisted if self._is_to_join(team, now)]
+        needed = [each for team in sorted(teams) if (each := self._candidatures.get(team))]
         for first in range(0, len(needed), SENDS_AT_ONCE):
             joins = [self._join(each, partitions) for each in needed[first : first + SENDS_AT_ONCE]]
             for outcome in await asyncio.gather(*joins, return_exceptions=True):
@@ -214,8 +222,7 @@ class Membership:
 
     def _is_to_join(self, team: str, now: int) -> bool:
         asked_at = self._asked_at.get(team)
-        is_patient = asked_at is not None and now - asked_at < self._ttl_ms
-        return not self.is_listed(team) and not is_patient
+        return asked_at is None or now - asked_at >= self._ttl_ms
 
     async def _join(self, candidature: Candidature, partitions: int) -> None:
         team = candidature.team
@@ -254,6 +261,7 @@ class Membership:
     def enter(self, candidature: Candidature) -> None:
         """Take part in one more team from now on."""
         self._candidatures[candidature.team] = candidature
+        self._unlisted.add(candidature.team)
         self._asked_at.pop(candidature.team, None)
         self._asked.pop(candidature.team, None)
         self._work.set()
@@ -265,6 +273,7 @@ class Membership:
             BusError: it may not be known; the membership then ends with the session.
         """
         self._candidatures.pop(team, None)
+        self._unlisted.discard(team)
         self._asked_at.pop(team, None)
         self._leaders.forget(team)
         await self._tell(team, Leave(self.member, team), self.member)
