@@ -10,7 +10,14 @@ import pytest
 
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.election import LeaderElected, SessionEnded
-from folkmoot.core.messages import ConfigureTeam, inbox, log
+from folkmoot.core.messages import (
+    LEADERS,
+    ConfigureTeam,
+    Leave,
+    ResignLeadership,
+    inbox,
+    log,
+)
 from folkmoot.sdk.election.lease import Lease
 from folkmoot.sdk.errors import ElectionRefused, LeadershipLost
 from folkmoot.testing.eventually import eventually
@@ -98,6 +105,36 @@ async def test_the_old_lease_is_over_before_the_new_leader_is_elected(
     await waiting
     (elected_at,) = [at for at, e in town.events(LeaderElected) if e.reason == "session-expired"]
     assert old.until + 1_000_000 < elected_at
+
+
+async def test_a_lease_counts_from_before_the_beat_was_sent(town: Town) -> None:
+    a = town.program("a")
+    held = a.log.fail(inbox("election"), "held")
+    waiting = stand(a)
+    await held.hit.wait()
+    sent_by = asyncio.get_running_loop().time() * 1000
+    await asyncio.sleep(0.2)
+    held.gate.set()
+    lease = await waiting
+    assert lease.until <= sent_by + 0.9 * TTL_MS
+
+
+@pytest.mark.parametrize("word", ["left", "resigned"])
+async def test_what_the_log_says_is_heard_before_the_record_on_the_topic(
+    town: Town, word: str
+) -> None:
+    """Whoever did it in its name: the lease is over when the log says so."""
+    a, b = town.program("a"), town.program("b")
+    lease, waiting = await lead(a), stand(b)
+    await listed(town, a.member, b.member)
+    held = town.services[0][2].fail(LEADERS, "held")
+    resign = ResignLeadership("news", a.member, lease.epoch)
+    town.send(Leave(a.member) if word == "left" else resign, "news")
+    async with asyncio.timeout(0.1):
+        await lease.lost
+    assert not waiting.done()
+    held.gate.set()
+    await waiting
 
 
 async def test_a_program_cut_off_from_the_log_loses_its_lease_in_time(town: Town) -> None:
@@ -225,7 +262,7 @@ async def test_a_leader_is_asked_to_make_way_and_may_choose_when(town: Town) -> 
     lease = await lead(a)
     waiting = stand(b, priority=5)
     await listed(town, a.member, b.member)
-    town.configure(ConfigureTeam("news", "priority", tenure_ms_min=100))
+    town.send(ConfigureTeam("news", "priority", tenure_ms_min=100), "news")
     await eventually(lambda: lease.successor == b.member)
     lease.check()
     await a.client.team("news").hand_over(lease)

@@ -13,7 +13,7 @@ from folkmoot.contracts.envelope import decode_message, encode_message
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.election import ElectionMachine
 from folkmoot.core.kernel import Entry, InputRejected
-from folkmoot.core.messages import LEADERS, ConfigureTeam, Leader, inbox, log
+from folkmoot.core.messages import LEADERS, Leader, inbox, log
 from folkmoot.core.names import by_wire_name
 from folkmoot.election.bootstrap import service
 from folkmoot.election.settings import ElectionServiceSettings
@@ -94,11 +94,11 @@ class Town:
 
     # -- what others say and see --------------------------------------------------------------
 
-    def configure(self, message: ConfigureTeam) -> None:
-        value, headers = encode_message(message, event_id="c", source="operator", at=0)
-        partition = partition_of(message.team, PARTITIONS)
-        record = Record(value, message.team.encode(), headers)
-        self.storage.land(inbox("election"), partition, [record])
+    def send(self, message: object, team: str) -> None:
+        """Send the election what concerns `team`, as any program may."""
+        value, headers = encode_message(message, event_id="x", source="operator", at=0)
+        record = Record(value, team.encode(), headers)
+        self.storage.land(inbox("election"), partition_of(team, PARTITIONS), [record])
 
     def events(self, *kinds: type) -> list[tuple[int, Any]]:
         """Return the recorded events of these kinds with their log time, shard by shard."""
