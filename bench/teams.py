@@ -24,13 +24,14 @@ from bench.rows import Row, arguments, report
 from folkmoot.bus import connect
 from folkmoot.bus.ports import Bus
 from folkmoot.cli.platform import options_for
+from folkmoot.core.election import BEATS_PER_TTL
 from folkmoot.core.messages import inbox, log
 from folkmoot.local import ports
 from folkmoot.local.nats import NatsServer
 from folkmoot.local.up import Running, up
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.sdk.election.leaders import follow_leaders
-from folkmoot.sdk.election.membership import BEATS_PER_TTL, Candidature, Membership
+from folkmoot.sdk.election.membership import Candidature, Membership
 
 TTL_MS = 1_500
 CORE_GOAL_PERCENT = 10.0

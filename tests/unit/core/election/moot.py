@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass, field, replace
 
 from folkmoot.core.election import ElectionMachine, ElectionSettings, RequestRefused
-from folkmoot.core.kernel import Effect, Position, Send
+from folkmoot.core.kernel import Effect, Position, Send, Tick
 from folkmoot.core.messages import LEADERS, Join, Leader
 
 TTL_MS = 900
@@ -43,6 +43,12 @@ class Moot:
     def join(self, member: str, team: str = "news", **fields: object) -> list[object]:
         join = Join(team, member, "node", TTL_MS)
         return self.hear(replace(join, **fields))  # type: ignore[arg-type]
+
+    def wait(self, after_ms: int) -> list[object]:
+        """Let time pass, hear a witness of another team, and return what a tick then brings."""
+        self.now += after_ms
+        self.join("witness", "elsewhere")
+        return self.hear(Tick())
 
     def records(self) -> list[Leader]:
         """Return the leader records that the last entry sent."""

@@ -90,6 +90,8 @@ class Reference:
 
     heard: dict[str, tuple[int, int]] = field(default_factory=dict)
     beaten: dict[str, int] = field(default_factory=dict)
+    last_beat: int = 0
+    last_mercy: int = 0
     seats: dict[str, list[Seat]] = field(default_factory=dict)
     wishes: dict[str, Wish] = field(default_factory=dict)
     leader: dict[str, tuple[str | None, str, int]] = field(default_factory=dict)
@@ -109,13 +111,14 @@ class Reference:
         if member in self.heard:
             ttl_ms = self.heard[member][1]
             if now - self.beaten[member] >= ttl_ms / 4:
-                self.heard[member], self.beaten[member] = (now, ttl_ms), now
+                self.heard[member] = (now, ttl_ms)
+                self.beaten[member] = self.last_beat = now
 
     def join(self, join: Join, now: int) -> None:
         self.hear(join.member, now)
         if self.heard.get(join.member, (0, 0))[1] != join.session_ttl_ms:
             self.heard[join.member] = (now, join.session_ttl_ms)
-            self.beaten[join.member] = now
+            self.beaten[join.member] = self.last_beat = now
         if join.team not in self.seats:
             self.seats[join.team], self.wishes[join.team] = [], Wish()
             self.leader[join.team], self.successor[join.team] = (None, "", 0), None
@@ -198,7 +201,18 @@ class Reference:
     def silent(self, now: int) -> list[str]:
         return [m for m, (heard_at, ttl_ms) in self.heard.items() if now - heard_at >= ttl_ms]
 
+    def is_deaf(self, now: int) -> bool:
+        """Whether nobody has been heard for two thirds of the ttl of who has been silent longest.
+
+        Then all are spared, but not twice without a beat in between.
+        """
+        first = min(self.silent(now), key=lambda m: (sum(self.heard[m]), m))
+        unheard = 3 * (now - self.last_beat) >= 2 * self.heard[first][1]
+        return unheard and self.last_mercy <= self.last_beat
+
     def led(self, now: int) -> None:
+        if self.heard:
+            self.last_mercy = now
         self.heard = {member: (now, ttl_ms) for member, (_, ttl_ms) in self.heard.items()}
 
     def resign(self, team: str, to: str | None, now: int) -> None:
@@ -320,7 +334,10 @@ class Elections(RuleBasedStateMachine):
 
     @rule()
     def tick(self) -> None:
-        if not self.at_once:
+        if self.reference.silent(self.now) and self.reference.is_deaf(self.now):
+            self.reference.led(self.now)
+            self.compare(self.decide(Tick()))
+        elif not self.at_once:
             self.tick_by_tick()
         elif silent := self.reference.silent(self.now):
             self.reference.end(silent, "session-expired", self.now)

@@ -11,6 +11,7 @@ from folkmoot.core.election import (
     ElectionSettings,
     LeaderElected,
     SessionRenewed,
+    SessionsExtended,
     describe,
 )
 from folkmoot.core.kernel import Led, Local, Refused, Send, Tick
@@ -78,7 +79,7 @@ def test_a_silent_leader_is_replaced_when_its_ttl_is_over_and_not_before() -> No
 def test_a_beat_that_comes_too_late_finds_no_session() -> None:
     moot = Moot()
     moot.join("a")
-    moot.hear(Tick(), after_ms=TTL_MS)
+    moot.wait(TTL_MS)
     assert moot.refusals(BeatSession("a")) == ["no-session"]
     assert moot.leader() is None
     moot.join("a")
@@ -98,8 +99,8 @@ def test_a_beat_serves_all_teams_of_the_member() -> None:
     moot.join("a", "news")
     moot.join("a", "weather")
     moot.hear(BeatSession("a"), after_ms=TTL_MS - 1)
-    assert moot.hear(Tick(), after_ms=TTL_MS - 1) == []
-    moot.hear(Tick(), after_ms=1)
+    assert moot.wait(TTL_MS - 1) == []
+    moot.wait(1)
     assert [(r.team, r.leader) for r in moot.records()] == [("news", None), ("weather", None)]
 
 
@@ -210,6 +211,55 @@ def test_a_new_leader_of_the_shard_records_the_next_beat_however_soon_it_comes()
     moot.join("a")
     moot.hear(Led("replica", 9), after_ms=TTL_MS // 2)
     assert moot.hear(BeatSession("a", 7)) == [SessionRenewed("a", 7)]
+
+
+# -- a shard that hears nobody -----------------------------------------------------------------
+
+
+def test_who_hears_nobody_at_all_gives_everybody_one_more_ttl() -> None:
+    """It may have been paused, or cut off from its inbox: the beats may still be there."""
+    moot = Moot()
+    moot.join("a")
+    moot.join("b")
+    assert moot.hear(Tick(), after_ms=TTL_MS) == [SessionsExtended()]
+    moot.hear(BeatSession("a"), after_ms=10)
+    assert moot.hear(Tick(), after_ms=TTL_MS - 11) == []
+    moot.hear(BeatSession("a"))
+    moot.hear(Tick(), after_ms=1)
+    assert [(r.leader, r.members) for r in moot.records()] == [("a", ("a",))]
+
+
+def test_nobody_gets_two_ttls_more() -> None:
+    moot = Moot()
+    moot.join("a")
+    assert moot.hear(Tick(), after_ms=TTL_MS) == [SessionsExtended()]
+    moot.hear(Tick(), after_ms=TTL_MS)
+    assert moot.leader() is None
+
+
+def test_one_voice_is_enough_to_know_that_others_are_silent() -> None:
+    moot = Moot()
+    moot.join("a")
+    moot.join("b")
+    moot.hear(BeatSession("b"), after_ms=TTL_MS // 3 + 1)
+    moot.hear(Tick(), after_ms=TTL_MS * 2 // 3 - 1)
+    assert moot.leader() == "b"
+
+
+@pytest.mark.parametrize("age_ms", range(0, TTL_MS // 3 + 1, 50))
+@pytest.mark.parametrize("jump_ms", [*range(0, 2 * TTL_MS, 100), 3_600_000])
+def test_a_clock_that_is_set_forward_ends_no_session_that_is_in_order(
+    age_ms: int, jump_ms: int
+) -> None:
+    moot = Moot()
+    for member in "abc":
+        moot.join(member)
+    moot.hear(BeatSession("a"), after_ms=TTL_MS // 3)
+    moot.hear(BeatSession("b"))
+    moot.hear(BeatSession("c"))
+    moot.hear(Tick(), after_ms=age_ms)
+    moot.hear(Tick(), after_ms=jump_ms)
+    assert len(moot.state.sessions) == 3
 
 
 def test_a_new_leader_of_an_empty_shard_records_nothing() -> None:
@@ -436,5 +486,6 @@ def test_many_sessions_that_expire_together_end_in_bounded_entries() -> None:
     for number in range(5):
         moot.join(f"m{number}")
     moot.now += TTL_MS
+    moot.join("witness", "elsewhere")
     assert settle(moot) == [5, 5, 3]
     assert moot.leader() is None

@@ -18,11 +18,12 @@ from folkmoot.core.election.events import (
     TeamFounded,
 )
 from folkmoot.core.election.inputs import Republish
-from folkmoot.core.election.limits import RENEWALS_PER_TTL, ElectionSettings
+from folkmoot.core.election.limits import BEATS_PER_TTL, RENEWALS_PER_TTL, ElectionSettings
 from folkmoot.core.election.machine import ElectionMachine
 from folkmoot.core.election.state import ElectionState, describe, describe_team
 
 __all__ = [
+    "BEATS_PER_TTL",
     "RENEWALS_PER_TTL",
     "ElectionMachine",
     "ElectionSettings",

@@ -62,7 +62,10 @@ class SessionTtlChanged:
 
 @dataclass(frozen=True, slots=True)
 class SessionsExtended:
-    """A new leader of the shard could not have heard beats: each session gets a ttl from now."""
+    """The shard could not have heard beats, so each session gets a ttl from now.
+
+    It has got a new leader, or has heard nobody at all for a while.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,7 @@ def _fold_session(
             session.ttl_ms = event.ttl_ms
             state.beat(session, position.at)
         case SessionsExtended():
-            for session in state.sessions.values():
-                state.extend(session, position.at)
+            state.extend_all(position.at)
         case SessionEnded(member=name):
             state.end(name, event.reason, position.at)
 

@@ -9,6 +9,13 @@ from dataclasses import dataclass
 from folkmoot.core.kernel import Refused
 from folkmoot.core.messages import ELECTION_PROTOCOL, ConfigureTeam, Join
 
+BEATS_PER_TTL = 3
+"""How often a member should beat: two may be late or lost before its session is in danger."""
+
+DEAF_AFTER_BEATS = 2
+"""Beats of everybody that are missed before a shard doubts itself. If its clock is set forward by
+enough to end a session that is in order, this much has passed by that clock."""
+
 RENEWALS_PER_TTL = 4
 """A beat is recorded if a ttl divided by this has passed since the last recorded one. So a
 session costs at most this many log records per ttl however often it beats; and each of three beats

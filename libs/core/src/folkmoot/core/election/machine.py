@@ -11,6 +11,8 @@ Invariants:
 - A session ends only by an event: when no beat of it was recorded for its ttl of log time, or
   when its member leaves. A member whose session ended leads nothing from then on but the teams it
   is still to be removed from, and is never elected.
+- No session ends while nobody is heard, unless all were given another ttl since: a shard that was
+  paused, cut off or misled by its clock deposes nobody.
 - The orchestrator is told of a team exactly once, at its first member ever.
 - No decision grows with the number of teams: what one end of a session changes is worked off in
   bounded pieces.
@@ -45,6 +47,8 @@ from folkmoot.core.election.events import (
 from folkmoot.core.election.folding import fold
 from folkmoot.core.election.inputs import Republish
 from folkmoot.core.election.limits import (
+    BEATS_PER_TTL,
+    DEAF_AFTER_BEATS,
     RENEWALS_PER_TTL,
     ElectionSettings,
     check_configuration,
@@ -185,8 +189,19 @@ class ElectionMachine:
         In this order nobody is named who is about to be gone.
         """
         limit = 0 if state.departures else self._settings.expiries_per_tick_max
-        ended = self._end(state, state.expiries.due(now, limit), "session-expired")
-        return ended or self._name_successors(state, now)
+        silent = state.expiries.due(now, limit)
+        if silent and self._is_deaf(state, state.sessions[silent[0]].ttl_ms, now):
+            return (SessionsExtended(),)
+        return self._end(state, silent, "session-expired") or self._name_successors(state, now)
+
+    def _is_deaf(self, state: ElectionState, ttl_ms: int, now: int) -> bool:
+        """Whether the silence may be this shard's own fault: nobody at all has been heard lately.
+
+        It was paused, is cut off from its inbox, or its clock was set forward. Then a dead member
+        is not told from a live one, and all of them get another ttl, once.
+        """
+        lately_ms = ttl_ms * DEAF_AFTER_BEATS // BEATS_PER_TTL
+        return now - state.heard_at >= lately_ms and state.extended_at <= state.heard_at
 
     def _name_successors(self, state: ElectionState, now: int) -> Events:
         due = state.tenures.due(now, self._settings.events_per_decision_max)

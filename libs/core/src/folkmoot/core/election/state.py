@@ -81,6 +81,8 @@ class ElectionState:
     """All teams ever founded, all live sessions, and the departures not yet worked off.
 
     `tenures` says when a successor is to be named: of a team whose rules want another leader.
+    `heard_at` is when a beat of anybody was last recorded, `extended_at` when all sessions were
+    last given a ttl unheard.
     """
 
     teams: dict[str, Team] = field(default_factory=dict)
@@ -88,14 +90,21 @@ class ElectionState:
     departures: dict[str, Departure] = field(default_factory=dict)
     expiries: Deadlines = field(default_factory=Deadlines)
     tenures: Deadlines = field(default_factory=Deadlines)
+    heard_at: int = 0
+    extended_at: int = 0
 
     def beat(self, session: Session, at: int) -> None:
         """Record a beat at `at`."""
-        session.beaten_at = at
-        self.extend(session, at)
+        session.beaten_at = self.heard_at = at
+        self._extend(session, at)
 
-    def extend(self, session: Session, at: int) -> None:
-        """Let `session` live for its ttl from `at`."""
+    def extend_all(self, at: int) -> None:
+        """Let every session live for its ttl from `at`."""
+        self.extended_at = at
+        for session in self.sessions.values():
+            self._extend(session, at)
+
+    def _extend(self, session: Session, at: int) -> None:
         session.renewed_at = max(session.renewed_at, at)
         self.expiries.set(session.member, session.renewed_at + session.ttl_ms)
 

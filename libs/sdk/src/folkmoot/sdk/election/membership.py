@@ -16,15 +16,13 @@ from dataclasses import dataclass, field
 
 from folkmoot.bus.ports import Bus, BusError, UnknownTopic
 from folkmoot.contracts.keys import partition_of
+from folkmoot.core.election import BEATS_PER_TTL
 from folkmoot.core.messages import BeatSession, Join, Leader, Leave, ResignLeadership, inbox
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.postbox import Postbox
 from folkmoot.sdk.election.leaders import Leaders, follow_leaders
 
 ELECTION = inbox("election")
-BEATS_PER_TTL = 3
-"""Two beats may be late or lost before a session is in danger."""
-
 SENDS_AT_ONCE = 64
 """Of joins, of which there may be thousands, so that they hold up no beat."""
 
