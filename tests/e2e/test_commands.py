@@ -19,8 +19,8 @@ from running import FOLKMOOT, demo, environment
 
 COMMANDS = (
     "demo", "up", "down", "status", "service", "worker", "submit", "sagas", "sagas ls",
-    "sagas show", "sagas watch", "events", "events read", "events ls", "leaders", "breakers",
-    "knowledge", "knowledge show", "doctor",
+    "sagas show", "sagas watch", "events", "events read", "events ls", "leaders", "team",
+    "breakers", "knowledge", "knowledge show", "doctor",
 )  # fmt: skip
 
 
@@ -73,13 +73,26 @@ def test_what_happened_can_be_looked_at_after_the_demo(after_a_demo: tuple[Path,
     assert {f"saga-{saga_id}", "team-dossier"} <= streams
     (team,) = told(folder, "leaders")
     assert team["team"] == "dossier"
+    shown = told(folder, "leaders", "dossier")
+    assert shown["epoch"] == team["epoch"]
+    led = [e for e in told(folder, "leaders", "dossier", "--history") if "leader" in str(e)]
+    assert led[0]["event"]["data"]["reason"] == "first-member"
     assert {b["agent"] for b in told(folder, "breakers")} >= {"researcher", "writer"}
     assert told(folder, "knowledge", "show", "pages-read") > 0
     assert {"facts", "pages-read", "bytes-read"} <= set(told(folder, "knowledge", "show"))
 
 
 @pytest.mark.parametrize(
-    "arguments", [("sagas", "ls"), ("leaders",), ("breakers",), ("knowledge", "show")], ids=" ".join
+    "arguments",
+    [
+        ("sagas", "ls"),
+        ("leaders",),
+        ("leaders", "dossier"),
+        ("leaders", "dossier", "--history"),
+        ("breakers",),
+        ("knowledge", "show"),
+    ],
+    ids=" ".join,
 )
 def test_people_get_tables(after_a_demo: tuple[Path, str], arguments: tuple[str, ...]) -> None:
     ran = folkmoot(after_a_demo[0], *arguments)
@@ -100,6 +113,10 @@ def test_people_get_tables(after_a_demo: tuple[Path, str], arguments: tuple[str,
         (("worker", "json"), "write MODULE:NAME"),
         (("service", "nonsense"), "is none of"),
         (("submit", "team", "{not json"), "not JSON"),
+        (("leaders", "--history"), "goes with a TEAM"),
+        (("leaders", "news", "--history", "--watch"), "without --watch"),
+        (("team", "news", "--policy", "random"), "none of: sticky, priority, preferred"),
+        (("team", "news", "--label", "zone"), "write NAME=VALUE"),
     ],
 )
 def test_a_mistake_gets_a_sentence(
@@ -192,6 +209,32 @@ def test_a_task_can_be_submitted_and_waited_for(up: Path) -> None:
     assert ran.returncode == 3
     assert len(told(up, "sagas", "ls")) == 2
     assert told(up, "leaders")[0]["leader"] is not None
+
+
+@pytest.mark.kafka
+def test_a_team_is_told_whom_it_wants_and_the_change_can_be_watched(up: Path) -> None:
+    node = told(up, "leaders", "dossier")["members"][0]["node"]
+    with subprocess.Popen(
+        [*FOLKMOOT, "leaders", "dossier", "--watch", "--json"],
+        cwd=up,
+        env=environment(PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        first = json.loads(watching.stdout.readline())
+        ran = folkmoot(up, "team", "dossier", "--policy", "preferred", "--prefer", node)
+        assert (ran.returncode, ran.stderr) == (0, ""), ran
+        assert f"policy preferred; prefers {node}" in ran.stdout
+        second = json.loads(watching.stdout.readline())
+        assert second["revision"] > first["revision"]
+        assert second["epoch"] == first["epoch"]
+        watching.send_signal(signal.SIGINT)
+    assert watching.returncode == 0
+    assert told(up, "leaders", "dossier")["rules"]["policy"] == "preferred"
+    ran = folkmoot(up, "team", "no-such-team")
+    assert ran.returncode == 1
+    assert "unknown-team: nobody ever joined" in ran.stderr
 
 
 @pytest.mark.kafka

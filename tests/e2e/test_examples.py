@@ -49,6 +49,12 @@ async def test_the_trip_is_undone() -> None:
     assert (state, booked) == ("compensated", [])
 
 
+async def test_a_leader_that_stalled_is_followed_and_refused() -> None:
+    journal = await load("leader").main()
+    assert journal.lines == ["first: all is well", "second: I have taken over"]
+    assert journal.refused == ["first: I still think that I lead"]
+
+
 def test_the_readmes_commands_exist() -> None:
     """Every `folkmoot COMMAND` and `make TARGET` in the README is one."""
     text = (ROOT / "README.md").read_text()

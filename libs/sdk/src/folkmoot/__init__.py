@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from folkmoot.sdk.client import Saga as Saga
     from folkmoot.sdk.context import LeaderContext as LeaderContext
     from folkmoot.sdk.context import StepContext as StepContext
+    from folkmoot.sdk.election.lease import Lease as Lease
     from folkmoot.sdk.errors import DefinitionError as DefinitionError
+    from folkmoot.sdk.errors import ElectionRefused as ElectionRefused
+    from folkmoot.sdk.errors import LeadershipLost as LeadershipLost
     from folkmoot.sdk.errors import NoAnswer as NoAnswer
     from folkmoot.sdk.errors import Permanent as Permanent
     from folkmoot.sdk.errors import Retryable as Retryable
@@ -32,7 +35,10 @@ _MODULES = {
     "Agent": "agent",
     "Client": "client",
     "DefinitionError": "errors",
+    "ElectionRefused": "errors",
     "LeaderContext": "context",
+    "LeadershipLost": "errors",
+    "Lease": "election.lease",
     "NoAnswer": "errors",
     "Permanent": "errors",
     "Retry": "steps",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from folkmoot.cli import brokers, demo_command, streams, tasks, views
+from folkmoot.cli import brokers, demo_command, leaders, streams, tasks, views
 
 app = typer.Typer(
     name="folkmoot",
@@ -31,6 +31,7 @@ app.command("worker", rich_help_panel=RUN)(brokers.worker)
 app.command("submit", rich_help_panel=LOOK)(tasks.submit)
 app.add_typer(tasks.sagas, name="sagas", rich_help_panel=LOOK)
 app.add_typer(streams.events, name="events", rich_help_panel=LOOK)
-app.command("leaders", rich_help_panel=LOOK)(views.leaders)
+app.command("leaders", rich_help_panel=LOOK)(leaders.leaders)
+app.command("team", rich_help_panel=LOOK)(leaders.team)
 app.command("breakers", rich_help_panel=LOOK)(views.breakers)
 app.add_typer(views.knowledge, name="knowledge", rich_help_panel=LOOK)

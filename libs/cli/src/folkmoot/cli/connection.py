@@ -101,10 +101,11 @@ async def ask_service(bus: Bus, service: str, request: Mapping[str, Any]) -> lis
     same answer.
     """
     partitions = await partition_count(bus, inbox(service))
-    return [await _ask_shard(bus, service, number, request) for number in range(partitions)]
+    return [await ask_shard(bus, service, number, request) for number in range(partitions)]
 
 
-async def _ask_shard(bus: Bus, service: str, partition: int, request: Mapping[str, Any]) -> Any:
+async def ask_shard(bus: Bus, service: str, partition: int, request: Mapping[str, Any]) -> Any:
+    """Return the answer of one shard of a service, from its log if nobody leads it now."""
     try:
         return await ask(bus, service, partition, request, timeout_ms=1_000)
     except NoAnswer:

@@ -1,4 +1,4 @@
-"""`folkmoot leaders`, `breakers` and `knowledge`: who leads, who is fenced off, what is known."""
+"""`folkmoot breakers` and `knowledge`: who is fenced off, what is known."""
 
 from __future__ import annotations
 
@@ -14,36 +14,6 @@ from folkmoot.cli.output import CommandError, moment, show, styled, table
 from folkmoot.sdk.knowledge import read_all, read_document
 
 knowledge = typer.Typer(help="What agents know together.", no_args_is_help=True)
-
-
-def leaders(bus: BusOption = None, as_json: JsonOption = False) -> None:
-    """Show who leads each team, since when, in which epoch, and why."""
-
-    async def ask(connected: Bus) -> list[dict[str, Any]]:
-        answers = await ask_service(connected, "election", {"op": "show"})
-        return [
-            {"team": name, **team} for answer in answers for name, team in answer["teams"].items()
-        ]
-
-    show(run(ask, bus), as_json, _leaders)
-
-
-def _leaders(teams: Iterable[Mapping[str, Any]]) -> RenderableType:
-    return table(
-        "leaders",
-        ("team", "leader", "epoch", "since", "reason", "members"),
-        [
-            (
-                team["team"],
-                team["leader"] or "[red]none[/]",
-                team["epoch"],
-                moment(team["since"]),
-                team["reason"],
-                len(team["members"]),
-            )
-            for team in teams
-        ],
-    )
 
 
 def breakers(bus: BusOption = None, as_json: JsonOption = False) -> None:

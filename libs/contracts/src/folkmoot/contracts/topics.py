@@ -78,8 +78,8 @@ REGISTRY: tuple[TopicRule, ...] = (
         "folkmoot.election.inbox",
         "inbox",
         "team",
-        "Join, BeatSession, Leave, ResignLeadership",
-        ("agent-worker",),
+        "Join, BeatSession, Leave, ResignLeadership, ConfigureTeam",
+        ("agent-worker", "user"),
         ("election",),
     ),
     TopicRule(
@@ -102,7 +102,14 @@ REGISTRY: tuple[TopicRule, ...] = (
         (_BREAKER,),
     ),
     *(
-        TopicRule(f"folkmoot.{name}.log", "log", "", "log records", (name,), (name, "event-store"))
+        TopicRule(
+            f"folkmoot.{name}.log",
+            "log",
+            "",
+            "log records",
+            (name,),
+            (name, "event-store", *(("user",) if name == "election" else ())),
+        )
         for name in SERVICES
     ),
     *(
@@ -162,7 +169,9 @@ REGISTRY: tuple[TopicRule, ...] = (
         ("agent-worker",),
         single_partition=True,
     ),
-    TopicRule(LEADERS, "latest", "team", "Leader", ("election",), _ALL, single_partition=True),
+    TopicRule(
+        LEADERS, "latest", "team", "Leader", ("election",), (*_ALL, "user"), single_partition=True
+    ),
     TopicRule(
         KNOWLEDGE,
         "latest",

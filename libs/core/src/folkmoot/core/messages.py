@@ -7,7 +7,7 @@ past tense (`TeamFormed`). Ids are opaque strings; times are milliseconds since 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Json = Any
@@ -178,9 +178,19 @@ class RegisterAgent:
 # -- election ---------------------------------------------------------------------------------
 
 
+ELECTION_PROTOCOL = 1
+"""What a `Join` of this version means. A member of another one is refused, and says so."""
+
+Policy = Literal["sticky", "priority", "preferred"]
+
+
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A member, one incarnation of a process on `node`, takes part in a team."""
+    """A member, one incarnation of a process on `node`, takes part in a team.
+
+    `labels` and `version` (numbers and dots) are what a team's rules ask of a leader. `clock_at` is
+    the member's wall clock as it sends, 0 if it does not tell. It counts as a beat, see there.
+    """
 
     team: str
     member: str
@@ -188,20 +198,31 @@ class Join:
     session_ttl_ms: int
     priority: int = 0
     agents: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    version: str = ""
+    clock_at: int = 0
+    beat: int = 0
+    protocol: int = ELECTION_PROTOCOL
 
 
 @dataclass(frozen=True, slots=True)
 class BeatSession:
-    """A member lives. One beat serves all its teams of this shard."""
+    """A member lives. One beat serves all its teams of this shard.
+
+    `beat` is the member's own count. The log repeats it when it records that the session was
+    renewed, so the member knows from when on it may count.
+    """
 
     member: str
+    beat: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """A member goes, in all its teams of this shard."""
+    """A member goes: from one team if given, else from all its teams of this shard."""
 
     member: str
+    team: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +236,32 @@ class ResignLeadership:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigureTeam:
+    """Whom a team wants as its leader. Replaces all that was said of it before.
+
+    Only members with all `labels` and at least `version_min` are candidates. Among candidates
+    `policy` chooses: `sticky` keeps who leads, `priority` wants the highest priority, `preferred`
+    the node that stands first in `preferred`. A leader is asked to hand over to a candidate that
+    is wanted more, but not before it has led for `tenure_ms_min`.
+    """
+
+    team: str
+    policy: Policy = "sticky"
+    preferred: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    version_min: str = ""
+    tenure_ms_min: int = 10_000
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Leader:
     """State of a team on the compacted topic `folkmoot.leaders`, keyed by team.
 
     `epoch` is the offset of the election's decision: it never repeats and never regresses.
+    `revision` is the offset of the decision that made this record: of two records of a team the
+    one with the greater revision is the newer, whichever was read last. `successor` is whom the
+    leader is asked to hand over to; `hosts` says which members host an agent.
     """
 
     team: str
@@ -228,6 +271,9 @@ class Leader:
     since: int
     reason: str
     partition: int = 0
+    revision: int = 0
+    successor: str | None = None
+    hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 # -- event store ------------------------------------------------------------------------------

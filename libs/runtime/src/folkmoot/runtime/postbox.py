@@ -24,8 +24,11 @@ class Postbox:
 
     async def send(
         self, topic: str, partition: int, message: object, key: str, event_id: str | None = None
-    ) -> None:
+    ) -> int:
         """Send and wait until the message is durable.
+
+        Returns:
+            Its offset.
 
         Raises:
             TooLarge: the message is over the limit; nothing was sent.
@@ -40,7 +43,7 @@ class Postbox:
         )
         appender = await self._open()
         try:
-            await appender.append(topic, partition, [Record(value, key.encode(), headers)])
+            return await appender.append(topic, partition, [Record(value, key.encode(), headers)])
         except BusError:
             await self.close()
             raise

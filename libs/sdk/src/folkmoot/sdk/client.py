@@ -35,6 +35,9 @@ from folkmoot.core.names import by_wire_name
 from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.service import QueryError
+from folkmoot.sdk.election.candidate import SESSION_TTL_MS, Candidate
+from folkmoot.sdk.election.membership import Candidature
+from folkmoot.sdk.election.team import ElectedTeam
 from folkmoot.sdk.errors import NoAnswer, SagaFailed, VersionConflict
 from folkmoot.sdk.queries import ask, partition_count
 from folkmoot.sdk.steps import to_json
@@ -124,33 +127,53 @@ _ENDS = frozenset(
 class Client:
     """Connects user programs to a running Folkmoot."""
 
-    def __init__(self, bus: Bus, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock | None = None,
+        *,
+        node: str | None = None,
+        session_ttl_ms: int = SESSION_TTL_MS,
+    ) -> None:
         self.bus = bus
-        self._postbox = Postbox(bus, SOURCE, clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self._node, self._session_ttl_ms = node, session_ttl_ms
+        self._candidate: Candidate | None = None
+        self._postbox = Postbox(bus, SOURCE, self._clock)
         self._expected: dict[str, asyncio.Future[TaskResult]] = {}
         self._tails: list[asyncio.Task[None]] = []
         self._beginning_to_listen = asyncio.Lock()
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def connect(cls, address: str | None = None) -> AsyncIterator[Client]:
+    async def connect(
+        cls,
+        address: str | None = None,
+        *,
+        node: str | None = None,
+        session_ttl_ms: int = SESSION_TTL_MS,
+    ) -> AsyncIterator[Client]:
         """Connect to a bus; `FOLKMOOT_BUS` if `address` is left out.
+
+        `node` (this host, by default) and `session_ttl_ms` matter to those who use `team`.
 
         Raises:
             BusUnavailable: nothing answers there.
         """
         bus = await connect(address or os.environ.get("FOLKMOOT_BUS", DEFAULT_BUS))
         try:
-            async with cls.on(bus) as client:
+            async with cls.on(bus, node=node, session_ttl_ms=session_ttl_ms) as client:
                 yield client
         finally:
             await bus.close()
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def on(cls, bus: Bus) -> AsyncIterator[Client]:
+    async def on(
+        cls, bus: Bus, *, node: str | None = None, session_ttl_ms: int = SESSION_TTL_MS
+    ) -> AsyncIterator[Client]:
         """Use a bus that is already connected, and leave it so."""
-        client = cls(bus)
+        client = cls(bus, node=node, session_ttl_ms=session_ttl_ms)
         try:
             yield client
         finally:
@@ -244,6 +267,28 @@ class Client:
             return None
         return None if found is None else TypeAdapter(TaskResult).validate_python(found)
 
+    # -- elections --------------------------------------------------------------------------
+
+    def team(
+        self,
+        name: str,
+        *,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        version: str = "",
+    ) -> ElectedTeam:
+        """Return a team to lead, or to watch, without any agents: `async with team.leadership()`.
+
+        All teams of a client share one session. `priority`, `labels` and `version` (numbers and
+        dots) are what the team's rules may ask of its leader.
+        """
+        if self._candidate is None:
+            self._candidate = Candidate(
+                self.bus, self._clock, node=self._node, session_ttl_ms=self._session_ttl_ms
+            )
+        candidature = Candidature(name, (), priority, labels or {}, version)
+        return ElectedTeam(self.bus, self._candidate, candidature)
+
     # -- streams ----------------------------------------------------------------------------
 
     async def append(
@@ -317,4 +362,6 @@ class Client:
         for task in self._tails:
             task.cancel()
         await asyncio.gather(*self._tails, return_exceptions=True)
+        if self._candidate is not None:
+            await self._candidate.close()
         await self._postbox.close()

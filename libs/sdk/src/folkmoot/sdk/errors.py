@@ -42,5 +42,24 @@ class VersionConflict(Exception):
         self.stream, self.expected, self.version = stream, expected, version
 
 
+class LeadershipLost(Exception):
+    """A lease is over: another may lead now. Stop what only a leader may do.
+
+    `epoch` is the one that is lost.
+    """
+
+    def __init__(self, team: str, epoch: int, reason: str) -> None:
+        super().__init__(f"epoch {epoch} of team {team!r} is lost: {reason}")
+        self.team, self.epoch, self.reason = team, epoch, reason
+
+
+class ElectionRefused(Exception):
+    """The election cannot do what was asked. `kind` is a stable word; nothing was changed."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind, self.detail = kind, detail
+
+
 class NoAnswer(Exception):
     """Nothing that could answer is running, or it did not answer in time."""

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 
 from folkmoot.agent_worker.handlers import Host, Runner
-from folkmoot.agent_worker.member import Membership, partitions_of
 from folkmoot.agent_worker.settings import WorkerServiceSettings
 from folkmoot.bus.ports import Bus, Topic
 from folkmoot.contracts import subjects
@@ -24,6 +23,7 @@ from folkmoot.runtime.replica import Replica
 from folkmoot.runtime.seat import Role, ShardName
 from folkmoot.runtime.service import Service
 from folkmoot.sdk.agent import Agent, Team, teams
+from folkmoot.sdk.election.membership import Candidature, Membership, partitions_of
 from folkmoot.sdk.errors import DefinitionError
 from folkmoot.sdk.knowledge import Knowledge
 
@@ -68,7 +68,13 @@ async def worker(
     member = settings.member()
     await _create_topics(bus, grouped)
     membership = Membership(
-        bus, clock, member, settings.node, grouped, settings.session_ttl_ms, settings.priority
+        bus,
+        clock,
+        member,
+        settings.node,
+        settings.session_ttl_ms,
+        [_candidature(team, settings) for team in grouped],
+        obliging=True,
     )
     await _register(bus, clock, member, grouped)
     knowledge = Knowledge(bus, member)
@@ -83,6 +89,16 @@ async def worker(
     )
     await knowledge.load()
     return made
+
+
+def _candidature(team: Team, settings: WorkerServiceSettings) -> Candidature:
+    return Candidature(
+        team.name,
+        tuple(sorted(team.agents)),
+        settings.priority,
+        settings.labels,
+        settings.version,
+    )
 
 
 async def _create_topics(bus: Bus, grouped: Sequence[Team]) -> None:
@@ -144,13 +160,18 @@ class _Builder:
             self._membership.member,
             f"{log(service)}/{partition}",
             self._settings.timing(),
-            lambda: self._membership.members(agent.team),
+            lambda: self._hosts(agent),
             pace=self._pace,
         )
         settings = WorkerSettings(concurrency=agent.concurrency)
         replica = self._replica(service, partition, settings, host, candidacy)
         candidacy.busy = lambda: replica.shard.state.running > 0
         return replica
+
+    def _hosts(self, agent: Agent) -> Sequence[str]:
+        """Return who can work for `agent`; of an election that does not say, all members."""
+        hosts = self._membership.hosts(agent.team, agent.name)
+        return hosts or self._membership.members(agent.team)
 
     def _replica(
         self,

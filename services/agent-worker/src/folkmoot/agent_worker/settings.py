@@ -17,4 +17,10 @@ class WorkerServiceSettings(Settings):
     """Silence after which the election service takes this member for dead."""
 
     priority: int = 0
-    """Members with a higher priority are elected before others."""
+    """Where a team's policy is `priority`, the highest leads; elsewhere it only settles ties."""
+
+    labels: dict[str, str] = Field(default_factory=dict)
+    """What a team's rules may ask of its leader, as JSON: `{"zone": "a"}`."""
+
+    version: str = ""
+    """The version of the agents' code, such as `1.12.0`, for rules that ask for one."""

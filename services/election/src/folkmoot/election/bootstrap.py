@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from folkmoot.bus.ports import Bus
 from folkmoot.core.election import ElectionMachine
+from folkmoot.election.guarding import Guard
 from folkmoot.election.handlers import answer
 from folkmoot.election.settings import ElectionServiceSettings
 from folkmoot.runtime.clock import Clock
@@ -39,6 +40,6 @@ async def service(bus: Bus, settings: ElectionServiceSettings, clock: Clock) -> 
         clock,
         made.replicas,
         answer,
-        jobs=(made.presence.run,),
+        jobs=(made.presence.run, Guard(bus, made.replicas).run),
         on_stop=made.presence.leave,
     )

@@ -6,18 +6,24 @@ from folkmoot.core.election.events import (
     MemberJoined,
     MemberRemoved,
     MemberUpdated,
+    MemberWithdrew,
+    RequestRefused,
     SessionEnded,
     SessionOpened,
     SessionRenewed,
     SessionsExtended,
     SessionTtlChanged,
+    SuccessorNamed,
+    TeamConfigured,
     TeamFounded,
 )
-from folkmoot.core.election.limits import RENEWALS_PER_TTL, ElectionSettings
+from folkmoot.core.election.inputs import Republish
+from folkmoot.core.election.limits import BEATS_PER_TTL, RENEWALS_PER_TTL, ElectionSettings
 from folkmoot.core.election.machine import ElectionMachine
-from folkmoot.core.election.state import ElectionState, describe
+from folkmoot.core.election.state import ElectionState, describe, describe_team
 
 __all__ = [
+    "BEATS_PER_TTL",
     "RENEWALS_PER_TTL",
     "ElectionMachine",
     "ElectionSettings",
@@ -27,11 +33,17 @@ __all__ = [
     "MemberJoined",
     "MemberRemoved",
     "MemberUpdated",
+    "MemberWithdrew",
+    "Republish",
+    "RequestRefused",
     "SessionEnded",
     "SessionOpened",
     "SessionRenewed",
     "SessionTtlChanged",
     "SessionsExtended",
+    "SuccessorNamed",
+    "TeamConfigured",
     "TeamFounded",
     "describe",
+    "describe_team",
 ]

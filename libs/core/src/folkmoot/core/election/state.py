@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from folkmoot.core.deadlines import Deadlines
 from folkmoot.core.election.events import EndReason
+from folkmoot.core.election.policy import Member, Rules, challenger
 from folkmoot.core.messages import Leader
-
-
-@dataclass(slots=True)
-class Member:
-    """A member within one team. `joined_at` and `joined` are log time and offset."""
-
-    name: str
-    priority: int
-    agents: tuple[str, ...]
-    joined_at: int
-    joined: int
 
 
 @dataclass(slots=True)
@@ -32,6 +22,9 @@ class Team:
     since: int = 0
     reason: str = ""
     changes: int = 0
+    rules: Rules = field(default_factory=Rules)
+    successor: str | None = None
+    revision: int = 0
 
     def record(self, partition: int) -> Leader:
         """Return what everybody may know of the team."""
@@ -43,17 +36,33 @@ class Team:
             self.since,
             self.reason,
             partition,
+            self.revision,
+            self.successor,
+            self.hosts(),
         )
+
+    def hosts(self) -> dict[str, tuple[str, ...]]:
+        """Return the members that host each agent."""
+        hosts: dict[str, tuple[str, ...]] = {}
+        for member in self.members.values():
+            for agent in member.agents:
+                hosts[agent] = (*hosts.get(agent, ()), member.name)
+        return hosts
 
 
 @dataclass(slots=True)
 class Session:
-    """A member as far as it is alive. `teams` is a set in the order of joining."""
+    """A member as far as it is alive. `teams` is a set in the order of joining.
+
+    It lives for its ttl from `renewed_at`, which is later than the last recorded beat, at
+    `beaten_at`, if the shard has got a new leader since.
+    """
 
     member: str
     node: str
     ttl_ms: int
     renewed_at: int
+    beaten_at: int = 0
     teams: dict[str, None] = field(default_factory=dict)
 
 
@@ -69,15 +78,33 @@ class Departure:
 
 @dataclass(slots=True)
 class ElectionState:
-    """All teams ever founded, all live sessions, and the departures not yet worked off."""
+    """All teams ever founded, all live sessions, and the departures not yet worked off.
+
+    `tenures` says when a successor is to be named: of a team whose rules want another leader.
+    `heard_at` is when a beat of anybody was last recorded, `extended_at` when all sessions were
+    last given a ttl unheard.
+    """
 
     teams: dict[str, Team] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     departures: dict[str, Departure] = field(default_factory=dict)
     expiries: Deadlines = field(default_factory=Deadlines)
+    tenures: Deadlines = field(default_factory=Deadlines)
+    heard_at: int = 0
+    extended_at: int = 0
 
-    def renew(self, session: Session, at: int) -> None:
-        """Let `session` live for its ttl from `at`."""
+    def beat(self, session: Session, at: int) -> None:
+        """Record a beat at `at`."""
+        session.beaten_at = self.heard_at = at
+        self._extend(session, at)
+
+    def extend_all(self, at: int) -> None:
+        """Let every session live for its ttl from `at`."""
+        self.extended_at = at
+        for session in self.sessions.values():
+            self._extend(session, at)
+
+    def _extend(self, session: Session, at: int) -> None:
         session.renewed_at = max(session.renewed_at, at)
         self.expiries.set(session.member, session.renewed_at + session.ttl_ms)
 
@@ -96,6 +123,25 @@ class ElectionState:
         if not departure.teams:
             del self.departures[member]
 
+    def challenger(self, team: Team) -> str | None:
+        """Return who should lead `team` by its rules instead of its leader, if anybody."""
+        return challenger(team.members, team.rules, team.leader, without=self.departures)
+
+    def reconsider(self, team: Team) -> None:
+        """Note when somebody else is to be named for leader, after a change of what decides it.
+
+        Who does not meet the rules is asked at once, others not before the end of their tenure.
+        """
+        wanted = self.challenger(team)
+        if wanted is None:
+            team.successor = None
+        if wanted == team.successor:
+            self.tenures.drop(team.name)
+            return
+        leader = team.members[team.leader or ""]
+        tenure_ms = team.rules.tenure_ms_min if team.rules.admit(leader) else 0
+        self.tenures.set(team.name, team.since + tenure_ms)
+
     def in_departing_order(self) -> Iterator[str]:
         """Yield the teams that somebody is to be removed from, some of them repeatedly."""
         for departure in self.departures.values():
@@ -105,7 +151,7 @@ class ElectionState:
 def describe(state: ElectionState) -> dict[str, object]:
     """Return teams and sessions as JSON values, for queries."""
     return {
-        "teams": {name: _describe_team(state, team) for name, team in state.teams.items()},
+        "teams": {name: describe_team(state, team) for name, team in state.teams.items()},
         "sessions": {
             name: {
                 "node": session.node,
@@ -119,23 +165,30 @@ def describe(state: ElectionState) -> dict[str, object]:
     }
 
 
-def _describe_team(state: ElectionState, team: Team) -> dict[str, object]:
+def describe_team(state: ElectionState, team: Team) -> dict[str, object]:
+    """Return one team and its members as JSON values."""
     return {
         "leader": team.leader,
         "epoch": team.epoch,
         "since": team.since,
         "reason": team.reason,
         "changes": team.changes,
-        "members": [_describe_member(state, member) for member in team.members.values()],
+        "successor": team.successor,
+        "revision": team.revision,
+        "rules": asdict(team.rules),
+        "members": [_describe_member(state, team.rules, m) for m in team.members.values()],
     }
 
 
-def _describe_member(state: ElectionState, member: Member) -> dict[str, object]:
+def _describe_member(state: ElectionState, rules: Rules, member: Member) -> dict[str, object]:
     session = state.sessions.get(member.name)
     return {
         "member": member.name,
         "node": session.node if session else None,
+        "candidate": session is not None and rules.admit(member),
         "priority": member.priority,
         "agents": list(member.agents),
+        "labels": dict(member.labels),
+        "version": member.version,
         "joined_at": member.joined_at,
     }

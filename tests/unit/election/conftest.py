@@ -1,8 +1,7 @@
-"""Time is virtual here, except where handlers run in threads."""
+"""Time is virtual for the election service's tests."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 import pytest
@@ -11,6 +10,4 @@ from folkmoot.testing.virtual_time import VirtualLoop
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, type]:
-    if item.path.stem == "test_member":
-        return {"virtual": VirtualLoop}
-    return {"real": asyncio.SelectorEventLoop}
+    return {"virtual": VirtualLoop}

@@ -1,0 +1,1 @@
+"""Taking part in elections, and watching them. See README.md beside this file."""

@@ -1,0 +1,87 @@
+"""Who leads, from the compacted topic `folkmoot.leaders`: the truth, for whoever wants to know.
+
+A replica of the election that was paused may still write an old record late, so the last record
+that is read is not always the newest: `Leaders` keeps, for each team, the one decided last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from folkmoot.bus.ports import Bus, Stored
+from folkmoot.contracts.envelope import decode_message
+from folkmoot.core.kernel import NOTHING, Mark
+from folkmoot.core.messages import LEADERS, Leader
+from folkmoot.core.names import by_wire_name
+
+READ_RECORDS_MAX = 1_000
+READ_TIMEOUT_MS = 200
+CHUNK = 100
+"""Records that are taken in before anything else gets a turn."""
+
+BEFORE_ALL = Mark(NOTHING, NOTHING)
+
+
+class Leaders:
+    """The newest record of each team, of those that `wanted` asks for; of all by default."""
+
+    def __init__(self, wanted: Callable[[str], bool] = lambda _: True) -> None:
+        self._wanted = wanted
+        self._marks: dict[str, Mark] = {}
+        self.of: dict[str, Leader] = {}
+
+    def take(self, record: Stored) -> Leader | None:
+        """Take in a record of the topic; what it says, if that is news."""
+        if record.key is None or not self._wanted(record.key.decode("utf-8", "replace")):
+            return None
+        decoded = decode_message(record.value, record.headers, by_wire_name(Leader))
+        leader, mark = decoded.message, decoded.mark
+        if not isinstance(leader, Leader) or mark is None:
+            return None
+        if mark <= self._marks.get(leader.team, BEFORE_ALL):
+            return None
+        self._marks[leader.team], self.of[leader.team] = mark, leader
+        return leader
+
+    def forget(self, team: str) -> None:
+        """Keep nothing of `team`; but what was old news stays old news."""
+        self.of.pop(team, None)
+
+
+async def read_leaders(bus: Bus) -> Mapping[str, Leader]:
+    """Return who leads each team, as of now.
+
+    Raises:
+        UnknownTopic: Folkmoot has never been started on this bus.
+    """
+    leaders = Leaders()
+    end = await bus.log.end_offset(LEADERS, 0)
+    tail = await bus.log.tail(LEADERS, 0, 0)
+    try:
+        while tail.position < end:
+            for record in await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS):
+                leaders.take(record)
+    finally:
+        await tail.close()
+    return leaders.of
+
+
+async def follow_leaders(bus: Bus, leaders: Leaders | None = None) -> AsyncIterator[Leader]:
+    """Yield who leads each team, and then every change of its record, as it comes.
+
+    Raises:
+        BusError: the bus cannot be read now.
+    """
+    leaders = leaders or Leaders()
+    tail = await bus.log.tail(LEADERS, 0, 0)
+    try:
+        while True:
+            records = await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS)
+            for number, record in enumerate(records, start=1):
+                if (news := leaders.take(record)) is not None:
+                    yield news
+                if number % CHUNK == 0:
+                    await asyncio.sleep(0)
+    finally:
+        await tail.close()
