@@ -1,0 +1,102 @@
+"""What is left when all is over: the logs, the published results and the files of effects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from folkmoot.bus import Bus, Stored
+from folkmoot.core.messages import TASK_RESULTS
+from tests.chaos.ledger import Effect, Ledger, read_effects
+from tests.chaos.rule import Counted, counted
+
+READ_RECORDS_MAX = 5_000
+ENDS = {
+    "folkmoot.saga-completed.v1": "completed",
+    "folkmoot.saga-compensated.v1": "compensated",
+    "folkmoot.saga-failed.v1": "failed",
+    "folkmoot.task-refused.v1": "refused",
+}
+
+
+@dataclass
+class Evidence:
+    """Everything that a judge looks at.
+
+    `ends` and `plans` are, by saga, the ends and the numbers of plans that the orchestrator's logs
+    tell of; `rejoined` says how often a saga's result was asked for again. `results` holds the
+    different published results by CloudEvent. `stalls_s` is by shard the longest time in which
+    nothing that counts was written.
+    """
+
+    effects: Sequence[Effect] = ()
+    tries: Sequence[Effect] = ()
+    ends: dict[str, list[str]] = field(default_factory=dict)
+    plans: dict[str, int] = field(default_factory=dict)
+    rejoined: dict[str, int] = field(default_factory=dict)
+    results: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = field(default_factory=dict)
+    stalls_s: dict[str, float] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)
+
+    def take_entry(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Note what an entry of the orchestrator says about sagas."""
+        for event in events:
+            saga_id = event["data"].get("saga_id")
+            if (end := ENDS.get(event["type"])) is not None:
+                self.ends.setdefault(saga_id, []).append(end)
+            elif event["type"] == "folkmoot.plan-recorded.v1":
+                self.plans[saga_id] = self.plans.get(saga_id, 0) + 1
+            elif event["type"] == "folkmoot.task-rejoined.v1":
+                self.rejoined[saga_id] = self.rejoined.get(saga_id, 0) + 1
+
+    def take_result(self, event: Mapping[str, Any]) -> None:
+        """Note a published result."""
+        told = self.results.setdefault(event["data"]["saga_id"], {})
+        told[event["source"], event["id"]] = event["data"]
+
+
+async def gather(bus: Bus, ledger: Ledger, began_ms: int) -> Evidence:
+    """Read all of it, up to its present end. Stalls are counted from `began_ms`."""
+    found = Evidence(read_effects(ledger.path), read_effects(ledger.tries_path))
+    for topic, partitions in sorted((await bus.log.topics()).items()):
+        for partition in range(partitions):
+            if topic.endswith(".log"):
+                records = list(counted(await read(bus, topic, partition)))
+                _take_shard(found, f"{topic}/{partition}", records, began_ms)
+                if topic == "folkmoot.saga-orchestrator.log":
+                    for record in records:
+                        found.take_entry(record.events)
+            elif topic == TASK_RESULTS:
+                for stored in await read(bus, topic, partition):
+                    found.take_result(json.loads(stored.value or b"{}"))
+    return found
+
+
+def _take_shard(found: Evidence, shard: str, records: Sequence[Counted], began_ms: int) -> None:
+    times = [began_ms, *(r.written_at for r in records if r.written_at > began_ms)]
+    gaps = [after - before for before, after in pairwise(times)]
+    found.stalls_s[shard] = max(gaps, default=0) / 1000
+    leaders = [record.leader for record in records if record.written_at > began_ms]
+    found.changes[shard] = sum(a != b for a, b in pairwise(leaders))
+
+
+async def read(bus: Bus, topic: str, partition: int) -> list[Stored]:
+    """Return every record of a partition up to its present end."""
+    end = await bus.log.end_offset(topic, partition)
+    tail = await bus.log.tail(topic, partition, 0)
+    records: list[Stored] = []
+    try:
+        while tail.position < end:
+            records += await tail.read(READ_RECORDS_MAX, 1_000)
+    finally:
+        await tail.close()
+    return records
+
+
+def ledger_in(folder: Path, *, fenced: bool = True) -> Ledger:
+    """Return the ledger of a run."""
+    return Ledger(folder / "effects.jsonl", fenced=fenced)

@@ -1,0 +1,101 @@
+"""One run: start everything, let things go wrong under load, let them heal, and judge."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from folkmoot.bus import connect
+from folkmoot.runtime.clock import SystemClock
+from tests.chaos.evidence import Evidence, gather, ledger_in
+from tests.chaos.faults import Injector
+from tests.chaos.judge import Verdict, judge
+from tests.chaos.load import Load, Submitted
+from tests.chaos.platform import Platform, Size, running
+from tests.chaos.schedule import schedule
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run. Durations in seconds; one fault each `every_s` on average."""
+
+    folder: Path
+    seed: int
+    seconds: float
+    every_s: float = 2.5
+    per_second: float = 4.0
+    size: Size = field(default_factory=Size)
+    fenced: bool = True
+    heal_within_s: float = 90.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to."""
+
+    options: Options
+    faults: Counter[str]
+    missed: Counter[str]
+    submitted: Mapping[str, Submitted]
+    states: Counter[str]
+    healed_s: float
+    evidence: Evidence
+    verdict: Verdict
+
+    @property
+    def sagas(self) -> int:
+        """How many sagas were acknowledged."""
+        return len(self.submitted)
+
+
+async def run(options: Options, tell: Callable[[str], None] = lambda _line: None) -> Outcome:
+    """Run and judge."""
+    ledger = ledger_in(options.folder)
+    began = time.monotonic()
+    async with running(
+        options.folder, options.size, ledger.path, fenced=options.fenced
+    ) as platform:
+        tell(f"everything runs after {time.monotonic() - began:.1f} s")
+        bus = await connect(platform.address)
+        try:
+            began_ms = SystemClock().now()
+            load = Load(bus, options.seed, options.per_second)
+            injector = Injector(platform, tell)
+            healed_s = await _afflict(platform, options, load, injector)
+            tell(f"all sagas had ended {healed_s:.1f} s later; {len(load.open)} are open")
+            found = await gather(bus, ledger, began_ms)
+        finally:
+            await bus.close()
+    verdict = judge(load.submitted, found)
+    states = Counter(end for saga in load.submitted for end in found.ends.get(saga, ["open"]))
+    return Outcome(
+        options,
+        injector.done,
+        injector.missed,
+        load.submitted,
+        states,
+        healed_s,
+        found,
+        verdict,
+    )
+
+
+async def _afflict(platform: Platform, options: Options, load: Load, injector: Injector) -> float:
+    """Inject all faults under load; return how long the last sagas then took to end."""
+    enough = asyncio.Event()
+    loading = asyncio.create_task(load.run(enough))
+    faults = schedule(options.seed, options.seconds, options.size.nodes, options.every_s)
+    await injector.run(faults)
+    enough.set()
+    healing_since = time.monotonic()
+    while load.open and time.monotonic() - healing_since < options.heal_within_s:
+        await asyncio.sleep(0.1)
+        if loading.done():
+            loading.result()
+    loading.cancel()
+    await asyncio.wait([loading])
+    return time.monotonic() - healing_since
