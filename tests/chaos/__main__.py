@@ -14,7 +14,7 @@ from rich.console import Console
 from tests.chaos.platform import Size
 from tests.chaos.report import report
 from tests.chaos.run import Options, run
-from tests.chaos.schedule import schedule
+from tests.chaos.schedule import KINDS
 
 
 def arguments() -> argparse.Namespace:
@@ -23,6 +23,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="what the faults are drawn from")
     parser.add_argument("--every", type=float, default=2.5, help="seconds between two faults")
     parser.add_argument("--nodes", type=int, choices=(1, 3), default=3, help="Kafka nodes")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of fault")
     parser.add_argument("--unfenced", action="store_true", help="switch off the effects' guard")
     parser.add_argument("--keep", type=Path, help="a folder for logs and files, kept")
     return parser.parse_args()
@@ -41,9 +42,10 @@ def main() -> int:
             asked.every,
             size=Size(nodes=asked.nodes),
             fenced=not asked.unfenced,
+            only=asked.only,
         )
         console.print(f"seed {asked.seed}, {asked.seconds:g} s, {asked.nodes} Kafka nodes")
-        for fault in schedule(asked.seed, asked.seconds, asked.nodes, asked.every):
+        for fault in options.schedule():
             console.print(str(fault))
         outcome = asyncio.run(run(options, console.print))
     report(outcome, console)

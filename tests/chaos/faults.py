@@ -1,13 +1,12 @@
 """Does what the schedule says, undoes it in time, and keeps count of what was really done.
 
 Whom a fault hits is decided when it comes: a leader is who says that it leads. A fault that finds
-nobody it could hit, since all suffer already, is counted as missed.
+nobody whom it could hit, since all suffer already, waits a while and is then counted as missed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -22,7 +21,8 @@ from tests.chaos.cluster import Node
 from tests.chaos.platform import Platform, Replica
 from tests.chaos.schedule import WORKER, Fault
 
-logger = logging.getLogger("chaos")
+PATIENCE_S = 8.0
+LOOK_AGAIN_S = 0.2
 
 
 @dataclass
@@ -52,7 +52,10 @@ class Injector:
             "kill-all-nodes": self._kill_all_nodes,
             "kill-nats": self._kill_nats,
         }
-        hit = await ways.get(fault.kind, self._harm_link)(fault)
+        way = ways.get(fault.kind, self._harm_link)
+        patience = asyncio.get_running_loop().time() + PATIENCE_S
+        while (hit := await way(fault)) is None and asyncio.get_running_loop().time() < patience:
+            await asyncio.sleep(LOOK_AGAIN_S)
         kind = f"{fault.kind} {fault.role}".strip()
         if hit is None:
             self.missed[kind] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.chaos.faults import Injector
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.load import Load, Submitted
 from tests.chaos.platform import Platform, Size, running
-from tests.chaos.schedule import schedule
+from tests.chaos.schedule import KINDS, Fault, Kind, schedule
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,13 @@ class Options:
     per_second: float = 4.0
     size: Size = field(default_factory=Size)
     fenced: bool = True
+    only: Collection[Kind] = KINDS
     heal_within_s: float = 90.0
+
+    def schedule(self) -> Sequence[Fault]:
+        """Return the faults to come."""
+        nodes = self.size.nodes
+        return schedule(self.seed, self.seconds, nodes, self.every_s, self.only)
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,7 @@ async def _afflict(platform: Platform, options: Options, load: Load, injector: I
     """Inject all faults under load; return how long the last sagas then took to end."""
     enough = asyncio.Event()
     loading = asyncio.create_task(load.run(enough))
-    faults = schedule(options.seed, options.seconds, options.size.nodes, options.every_s)
-    await injector.run(faults)
+    await injector.run(options.schedule())
     enough.set()
     healing_since = time.monotonic()
     while load.open and time.monotonic() - healing_since < options.heal_within_s:

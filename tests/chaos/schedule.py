@@ -7,11 +7,12 @@ dealt to its end and shuffled again, so that every kind comes as early and as of
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal["kill", "pause", "cut", "deafen", "slow", "kill-node", "kill-all-nodes", "kill-nats"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Role = Literal["leader", "standby", ""]
 
 TTL_S = 1.5
@@ -73,12 +74,14 @@ def deck(nodes: int) -> list[Card]:
     return [*cards, ("kill-nats", "", ""), ("kill-all-nodes", "", "")]
 
 
-def schedule(seed: int, seconds: float, nodes: int, every_s: float) -> Sequence[Fault]:
-    """Return the faults of a run, one each `every_s` on average."""
+def schedule(
+    seed: int, seconds: float, nodes: int, every_s: float, only: Collection[Kind] = KINDS
+) -> Sequence[Fault]:
+    """Return the faults of a run, one each `every_s` on average, `only` of some kinds if given."""
     drawn = random.Random(seed)
     faults: list[Fault] = []
     at_s = drawn.uniform(0.0, every_s)
-    for kind, whom, role in _dealt(drawn, nodes):
+    for kind, whom, role in _dealt(drawn, [card for card in deck(nodes) if card[0] in only]):
         if at_s >= seconds:
             return faults
         delay_s = drawn.uniform(*SLOW_S) if kind == "slow" else 0.0
@@ -88,8 +91,7 @@ def schedule(seed: int, seconds: float, nodes: int, every_s: float) -> Sequence[
     return faults
 
 
-def _dealt(drawn: random.Random, nodes: int) -> Iterator[Card]:
-    cards = deck(nodes)
-    while True:
+def _dealt(drawn: random.Random, cards: list[Card]) -> Iterator[Card]:
+    while cards:
         drawn.shuffle(cards)
         yield from cards

@@ -18,7 +18,12 @@ from tests.chaos.schedule import LASTS_S, SERVICES, schedule
 SEED, SECONDS, EVERY_S = 2817, 16.0, 1.1
 SMALL = Size(nodes=1, replicas=2, workers=3)
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.timeout(300),
+    # aiokafka lets go of some connections of a broker that dies under it without closing them.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
