@@ -45,6 +45,7 @@ class Link:
         """Close everything."""
         for server in self._servers:
             server.close()
+        self._servers.clear()
         self.cut()
         self.restore()
         await asyncio.gather(*self._passing, return_exceptions=True)
