@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from folkmoot.bus import Bus, Stored
-from folkmoot.core.messages import TASK_RESULTS
+from folkmoot.core.messages import TASK_RESULTS, log
 from tests.chaos.ledger import Effect, Ledger, read_effects
 from tests.chaos.rule import Counted, counted
 
@@ -27,10 +28,11 @@ ENDS = {
 class Evidence:
     """Everything that a judge looks at.
 
-    `ends` and `plans` are, by saga, the ends and the numbers of plans that the orchestrator's logs
+    `ends` and `plans` are, by saga, the ends and the number of plans that the orchestrator's logs
     tell of; `rejoined` says how often a saga's result was asked for again. `results` holds the
-    different published results by CloudEvent. `stalls_s` is by shard the longest time in which
-    nothing that counts was written.
+    different published results by CloudEvent. `appends` counts the events that stand in the event
+    store, by request; `versions` has those of each stream in order. `stalls_s` is by shard the
+    longest time in which nothing that counts was written.
     """
 
     effects: Sequence[Effect] = ()
@@ -39,6 +41,8 @@ class Evidence:
     plans: dict[str, int] = field(default_factory=dict)
     rejoined: dict[str, int] = field(default_factory=dict)
     results: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = field(default_factory=dict)
+    appends: Counter[str] = field(default_factory=Counter)
+    versions: dict[str, list[int]] = field(default_factory=dict)
     stalls_s: dict[str, float] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)
 
@@ -52,6 +56,14 @@ class Evidence:
                 self.plans[saga_id] = self.plans.get(saga_id, 0) + 1
             elif event["type"] == "folkmoot.task-rejoined.v1":
                 self.rejoined[saga_id] = self.rejoined.get(saga_id, 0) + 1
+
+    def take_append(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Note what an entry of the event store says about streams."""
+        for event in events:
+            if event["type"] == "folkmoot.events-appended.v1":
+                said = event["data"]
+                self.appends[said["request_id"]] += len(said["events"])
+                self.versions.setdefault(said["stream"], []).append(said["first_version"])
 
     def take_result(self, event: Mapping[str, Any]) -> None:
         """Note a published result."""
@@ -67,9 +79,11 @@ async def gather(bus: Bus, ledger: Ledger, began_ms: int) -> Evidence:
             if topic.endswith(".log"):
                 records = list(counted(await read(bus, topic, partition)))
                 _take_shard(found, f"{topic}/{partition}", records, began_ms)
-                if topic == "folkmoot.saga-orchestrator.log":
-                    for record in records:
+                for record in records:
+                    if topic == log("saga-orchestrator"):
                         found.take_entry(record.events)
+                    elif topic == log("event-store"):
+                        found.take_append(record.events)
             elif topic == TASK_RESULTS:
                 for stored in await read(bus, topic, partition):
                     found.take_result(json.loads(stored.value or b"{}"))
@@ -97,6 +111,6 @@ async def read(bus: Bus, topic: str, partition: int) -> list[Stored]:
     return records
 
 
-def ledger_in(folder: Path, *, fenced: bool = True) -> Ledger:
+def ledger_in(folder: Path) -> Ledger:
     """Return the ledger of a run."""
-    return Ledger(folder / "effects.jsonl", fenced=fenced)
+    return Ledger(folder / "effects.jsonl")

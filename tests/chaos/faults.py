@@ -7,6 +7,7 @@ nobody whom it could hit, since all suffer already, waits a while and is then co
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,11 +19,13 @@ from aiokafka.errors import KafkaError
 from folkmoot.core.messages import log
 from tests.chaos.agents import agent
 from tests.chaos.cluster import Node
+from tests.chaos.ledger import parse_effects
 from tests.chaos.platform import Platform, Replica
 from tests.chaos.schedule import WORKER, Fault
 
 PATIENCE_S = 8.0
 LOOK_AGAIN_S = 0.2
+LOOK_OFTEN_S = 0.01  # much less than a handler waits after it has acted
 
 
 @dataclass
@@ -70,11 +73,25 @@ class Injector:
         if victim is None:
             return None
         victim.suffers = fault.kind
+        if fault.whom == WORKER:
+            await self._has_acted(f"{victim.process.pid}")
         await victim.process.kill()
         await asyncio.sleep(fault.lasts_s)
         await self.platform.start_again(victim.process)
         victim.suffers = None
         return victim.process.name
+
+    async def _has_acted(self, member: str) -> None:
+        """Wait until a worker has just acted: killed now, it must act again, or seem to."""
+        tries = self.platform.ledger.tries_path
+        tries.touch()
+        with tries.open() as lines:
+            lines.seek(0, os.SEEK_END)
+            patience = asyncio.get_running_loop().time() + PATIENCE_S
+            while asyncio.get_running_loop().time() < patience:
+                if any(effect.member == member for effect in parse_effects(lines)):
+                    return
+                await asyncio.sleep(LOOK_OFTEN_S)
 
     async def _pause(self, fault: Fault) -> str | None:
         victim = await self._chosen(fault)

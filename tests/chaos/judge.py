@@ -1,15 +1,15 @@
 """The verdict: whether anything was lost, doubled or left half done.
 
-- Lost: a saga that was acknowledged and has no end, or an effect that its saga's end says happened
-  and that did not.
-- Doubled: an effect that happened twice, or a saga that ended twice or was planned twice.
-- Wrong: an end that was not to be, an undo that is missing, too many, or out of order.
+- Lost: a saga that was acknowledged and has no end, an append that is not there though all had time
+  to heal, or an effect that its saga's end says happened and that did not.
+- Doubled: an effect or an append that happened twice, a saga that ended or was planned twice.
+- Wrong: an end that was not to be, an undo that is missing or out of order, a stream with a gap.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.agents import AGGREGATE, NEEDS
@@ -33,8 +33,10 @@ class Verdict:
         return not (self.lost or self.doubled or self.wrong)
 
 
-def judge(submitted: Mapping[str, Submitted], found: Evidence) -> Verdict:
-    """Return the verdict on a run."""
+def judge(
+    submitted: Mapping[str, Submitted], found: Evidence, asked: Collection[str] = ()
+) -> Verdict:
+    """Return the verdict on a run with these acknowledged sagas and these appends."""
     verdict = Verdict(prevented=sum(repeated(list(found.tries)).values()))
     for key, times in repeated(list(found.effects)).items():
         verdict.doubled.append(f"{key} acted {times + 1} times")
@@ -47,6 +49,7 @@ def judge(submitted: Mapping[str, Submitted], found: Evidence) -> Verdict:
             _judge_effects(saga.saga_id, end, by_saga[saga.saga_id], verdict)
     for saga_id in set(by_saga) - set(submitted):
         verdict.wrong.append(f"{saga_id} acted and was never acknowledged")
+    _judge_streams(asked, found, verdict)
     return verdict
 
 
@@ -68,6 +71,18 @@ def _judge_end(saga: Submitted, found: Evidence, verdict: Verdict) -> None:
         expected |= {"compensated", "failed"}
     if not set(ends) <= expected:
         verdict.wrong.append(f"{name}: ended {ends}, expected {expected}")
+
+
+def _judge_streams(asked: Collection[str], found: Evidence, verdict: Verdict) -> None:
+    for request in asked:
+        if not found.appends[request]:
+            verdict.lost.append(f"append {request} is not there")
+    for request, count in found.appends.items():
+        if count > 1:
+            verdict.doubled.append(f"append {request} is there {count} times")
+    for stream, versions in found.versions.items():
+        if versions != list(range(1, len(versions) + 1)):
+            verdict.wrong.append(f"{stream} has the versions {versions}")
 
 
 def _judge_effects(saga_id: str, end: str, effects: Sequence[Effect], verdict: Verdict) -> None:

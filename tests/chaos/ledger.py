@@ -17,7 +17,7 @@ import fcntl
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -93,10 +93,10 @@ class Ledger:
         return True
 
     def _catch_up(self) -> None:
-        with self.path.open("rb") as lines:
+        with self.path.open() as lines:
             lines.seek(self._seen.offset)
-            for line in lines:
-                self._seen.take_in(Effect(**json.loads(line)))
+            for effect in parse_effects(iter(lines.readline, "")):
+                self._seen.take_in(effect)
             self._seen.offset = lines.tell()
 
 
@@ -125,7 +125,13 @@ def read_effects(path: Path) -> list[Effect]:
     """Return the lines of a file of effects, in order."""
     if not path.exists():
         return []
-    return [Effect(**json.loads(line)) for line in path.read_text().splitlines()]
+    with path.open() as lines:
+        return list(parse_effects(lines))
+
+
+def parse_effects(lines: Iterable[str]) -> Iterator[Effect]:
+    """Yield the effects that are written in `lines`, which are whole."""
+    return (Effect(**json.loads(line)) for line in lines)
 
 
 def repeated(effects: list[Effect]) -> Counter[str]:

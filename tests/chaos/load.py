@@ -1,7 +1,7 @@
-"""The sagas of a run: submitted while things go wrong, some doomed, some cancelled.
+"""What is asked of the platform while things go wrong: sagas, and events for streams.
 
-A submission that fails is tried again under the same key until it is acknowledged; only then is
-the saga one that may not be lost.
+Some sagas are doomed, some are cancelled. What fails is tried again under the same key until it is
+acknowledged; only then may it not be lost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from folkmoot import Client
 from folkmoot.bus import Bus, BusError
 from folkmoot.contracts.envelope import decode_message
-from folkmoot.core.messages import TASK_RESULTS, TaskResult
+from folkmoot.core.messages import TASK_RESULTS, NewEvent, TaskResult
 from folkmoot.core.names import by_wire_name
 from folkmoot.sdk.client import Saga
 from folkmoot.sdk.errors import NoAnswer
@@ -24,6 +24,7 @@ OPEN_MAX = 150
 """Sagas under way at a time: an outage is not to end in a flood."""
 
 DOOMED, CANCELLED = 0.25, 0.1
+STREAMS = 7
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Load:
     per_second: float
     submitted: dict[str, Submitted] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
 
     async def run(self, enough: asyncio.Event) -> None:
         """Submit until `enough`, and watch until cancelled."""
@@ -57,13 +60,14 @@ class Load:
                     order = Order(number=number, doomed=drawn.random() < DOOMED)
                     cancelled = drawn.random() < CANCELLED
                     group.create_task(self._submit(client, order, cancelled))
+                    group.create_task(self._append(client, number))
                     number += 1
                 await asyncio.sleep(1 / self.per_second)
 
     @property
     def open(self) -> set[str]:
-        """The sagas that were acknowledged and of which no end was heard."""
-        return set(self.submitted) - self.ended
+        """The sagas of which no end was heard, and the appends that were not answered."""
+        return set(self.submitted) - self.ended | self.asked - self.answered
 
     async def _submit(self, client: Client, order: Order, cancelled: bool) -> None:
         key = f"{self.seed}-{order.number}"
@@ -85,6 +89,17 @@ class Load:
                 await asyncio.sleep(TRY_AGAIN_S)
             else:
                 return
+
+    async def _append(self, client: Client, number: int) -> None:
+        request, events = f"{self.seed}-{number}", [NewEvent("chaos.noted.v1", number)]
+        self.asked.add(request)
+        while request not in self.answered:
+            try:
+                await client.append(f"chaos-{number % STREAMS}", events, request_id=request)
+            except (BusError, NoAnswer):
+                await asyncio.sleep(TRY_AGAIN_S)
+            else:
+                self.answered.add(request)
 
     async def _watch(self, partition: int) -> None:
         offset = 0

@@ -25,6 +25,7 @@ from folkmoot.local.processes import READY_PATH, ManagedProcess, ServiceProcess,
 from folkmoot.local.supervisor import Supervisor
 from tests.chaos.agents import AGENTS
 from tests.chaos.cluster import Cluster
+from tests.chaos.ledger import Ledger
 from tests.chaos.schedule import SERVICES, WORKER
 
 ASK_WITHIN_S = 1.0
@@ -87,6 +88,7 @@ class Platform:
     supervisor: Supervisor
     cluster: Cluster
     nats: NatsServer
+    ledger: Ledger
     replicas: Sequence[Replica] = field(default_factory=list)
 
     @property
@@ -105,14 +107,14 @@ class Platform:
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: Path, size: Size, ledger: Path, *, fenced: bool
+    folder: Path, size: Size, ledger: Ledger, *, fenced: bool
 ) -> AsyncIterator[Platform]:
     """Start everything, and stop it in the end."""
     links = [f"{service}-link" for service in SERVICES]
     cluster = Cluster.plan(folder, size.nodes, links)
     supervisor = Supervisor(folder)
-    platform = Platform(folder, supervisor, cluster, NatsServer(folder / "nats"))
-    worker = {"chaos_ledger": ledger, "chaos_fenced": int(fenced)}
+    platform = Platform(folder, supervisor, cluster, NatsServer(folder / "nats"), ledger)
+    worker = {"chaos_ledger": ledger.path, "chaos_fenced": int(fenced)}
     platform.replicas = _replicas(platform, size, worker)
     await supervisor.open()
     try:

@@ -38,6 +38,7 @@ def _sagas(outcome: Outcome) -> Table:
     rows += sorted(outcome.states.items())
     rows += [
         ("effects", len(outcome.evidence.effects)),
+        ("appends to streams acknowledged", len(outcome.appended)),
         ("lost", len(verdict.lost)),
         ("doubled", len(verdict.doubled)),
         ("wrong", len(verdict.wrong)),

@@ -47,6 +47,7 @@ class Outcome:
     faults: Counter[str]
     missed: Counter[str]
     submitted: Mapping[str, Submitted]
+    appended: Collection[str]
     states: Counter[str]
     healed_s: float
     evidence: Evidence
@@ -62,9 +63,7 @@ async def run(options: Options, tell: Callable[[str], None] = lambda _line: None
     """Run and judge."""
     ledger = ledger_in(options.folder)
     began = time.monotonic()
-    async with running(
-        options.folder, options.size, ledger.path, fenced=options.fenced
-    ) as platform:
+    async with running(options.folder, options.size, ledger, fenced=options.fenced) as platform:
         tell(f"everything runs after {time.monotonic() - began:.1f} s")
         bus = await connect(platform.address)
         try:
@@ -72,17 +71,20 @@ async def run(options: Options, tell: Callable[[str], None] = lambda _line: None
             load = Load(bus, options.seed, options.per_second)
             injector = Injector(platform, tell)
             healed_s = await _afflict(platform, options, load, injector)
-            tell(f"all sagas had ended {healed_s:.1f} s later; {len(load.open)} are open")
+            tell(
+                f"{len(load.open)} of what was asked is open {healed_s:.1f} s after the last fault"
+            )
             found = await gather(bus, ledger, began_ms)
         finally:
             await bus.close()
-    verdict = judge(load.submitted, found)
+    verdict = judge(load.submitted, found, load.asked)
     states = Counter(end for saga in load.submitted for end in found.ends.get(saga, ["open"]))
     return Outcome(
         options,
         injector.done,
         injector.missed,
         load.submitted,
+        load.answered,
         states,
         healed_s,
         found,

@@ -14,6 +14,7 @@ from tests.chaos.judge import judge
 from tests.chaos.ledger import Effect
 from tests.chaos.load import Submitted
 
+APPENDED = {"r1", "r2"}
 STRANGER = Effect("u", "charge", "do", "u/charge/do", 0, 1, 1, "m")
 SUBMITTED = {
     "s": Submitted("s", Order(number=0), cancelled=False),
@@ -31,6 +32,8 @@ def good(effect: Make) -> Evidence:
     for saga_id, end in (("s", "completed"), ("t", "compensated")):
         found.take_entry([_event("plan-recorded", saga_id), _event(f"saga-{end}", saga_id)])
         found.take_result({"source": "o", "id": saga_id, "data": _told(saga_id, end)})
+    for number in (1, 2):
+        found.take_append([_appended(f"r{number}", number)])
     found.tries = found.effects
     return found
 
@@ -39,19 +42,24 @@ def _event(kind: str, saga_id: str) -> dict[str, object]:
     return {"type": f"folkmoot.{kind}.v1", "data": {"saga_id": saga_id}}
 
 
+def _appended(request: str, version: int) -> dict[str, object]:
+    data = {"stream": "n", "request_id": request, "first_version": version, "events": ["e"]}
+    return {"type": "folkmoot.events-appended.v1", "data": data}
+
+
 def _told(saga_id: str, end: str) -> dict[str, str]:
     return {"saga_id": saga_id, "state": end}
 
 
 def test_a_good_history_is_acquitted(good: Evidence) -> None:
-    assert judge(SUBMITTED, good).is_clean
+    assert judge(SUBMITTED, good, APPENDED).is_clean
 
 
 def test_asking_again_for_a_result_is_no_second_end(good: Evidence) -> None:
     good.take_result({"source": "o", "id": "again", "data": _told("s", "completed")})
-    assert judge(SUBMITTED, good).doubled
+    assert judge(SUBMITTED, good, APPENDED).doubled
     good.take_entry([_event("task-rejoined", "s")])
-    assert judge(SUBMITTED, good).is_clean
+    assert judge(SUBMITTED, good, APPENDED).is_clean
 
 
 def without(found: Evidence, step: str, deed: str, saga_id: str) -> None:
@@ -95,6 +103,9 @@ BAD: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "undone though completed": ("wrong", _undo_what_completed),
     "undone out of order": ("wrong", _undo_out_of_order),
     "done after it was undone": ("wrong", _zombie),
+    "an append missing": ("lost", lambda found: found.appends.pop("r2")),
+    "an append twice": ("doubled", lambda found: found.take_append([_appended("r2", 3)])),
+    "a gap in a stream": ("wrong", lambda found: found.take_append([_appended("r3", 4)])),
     "an effect of no saga": ("wrong", lambda f: setattr(f, "effects", [*f.effects, STRANGER])),
 }
 
@@ -103,4 +114,4 @@ BAD: dict[str, tuple[str, Callable[[Evidence], object]]] = {
 def test_a_bad_history_is_convicted(good: Evidence, name: str) -> None:
     charge, spoil = BAD[name]
     spoil(good)
-    assert getattr(judge(SUBMITTED, good), charge), name
+    assert getattr(judge(SUBMITTED, good, APPENDED), charge), name
