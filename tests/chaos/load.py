@@ -56,7 +56,7 @@ class Load:
             drawn = random.Random(self.seed)
             number = 0
             while not enough.is_set():
-                if len(self.submitted) - len(self.ended) < OPEN_MAX:
+                if len(self.open_sagas) < OPEN_MAX:
                     order = Order(number=number, doomed=drawn.random() < DOOMED)
                     cancelled = drawn.random() < CANCELLED
                     group.create_task(self._submit(client, order, cancelled))
@@ -65,9 +65,14 @@ class Load:
                 await asyncio.sleep(1 / self.per_second)
 
     @property
-    def open(self) -> set[str]:
-        """The sagas of which no end was heard, and the appends that were not answered."""
-        return set(self.submitted) - self.ended | self.asked - self.answered
+    def open_sagas(self) -> set[str]:
+        """The sagas that were acknowledged and of which no end was heard."""
+        return set(self.submitted) - self.ended
+
+    @property
+    def open_appends(self) -> set[str]:
+        """The appends that were not answered."""
+        return self.asked - self.answered
 
     async def _submit(self, client: Client, order: Order, cancelled: bool) -> None:
         key = f"{self.seed}-{order.number}"

@@ -43,7 +43,8 @@ def _sagas(outcome: Outcome) -> Table:
         ("doubled", len(verdict.doubled)),
         ("wrong", len(verdict.wrong)),
         ("doubles that fencing prevented", verdict.prevented),
-        ("last end after the faults, s", f"{outcome.healed_s:.1f}"),
+        ("last end of a saga after the last fault, s", f"{outcome.healing.sagas_s:.1f}"),
+        ("last answer to an append after it, s", f"{outcome.healing.appends_s:.1f}"),
     ]
     return _table("sagas", ("", "n"), rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -40,6 +41,14 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Healing:
+    """How long after the last fault the last saga ended, and the last append was answered."""
+
+    sagas_s: float
+    appends_s: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a run came to."""
 
@@ -49,7 +58,7 @@ class Outcome:
     submitted: Mapping[str, Submitted]
     appended: Collection[str]
     states: Counter[str]
-    healed_s: float
+    healing: Healing
     evidence: Evidence
     verdict: Verdict
 
@@ -70,10 +79,7 @@ async def run(options: Options, tell: Callable[[str], None] = lambda _line: None
             began_ms = SystemClock().now()
             load = Load(bus, options.seed, options.per_second)
             injector = Injector(platform, tell)
-            healed_s = await _afflict(platform, options, load, injector)
-            tell(
-                f"{len(load.open)} of what was asked is open {healed_s:.1f} s after the last fault"
-            )
+            healing = await _afflict(platform, options, load, injector)
             found = await gather(bus, ledger, began_ms)
         finally:
             await bus.close()
@@ -86,23 +92,30 @@ async def run(options: Options, tell: Callable[[str], None] = lambda _line: None
         load.submitted,
         load.answered,
         states,
-        healed_s,
+        healing,
         found,
         verdict,
     )
 
 
-async def _afflict(platform: Platform, options: Options, load: Load, injector: Injector) -> float:
-    """Inject all faults under load; return how long the last sagas then took to end."""
+async def _afflict(platform: Platform, options: Options, load: Load, injector: Injector) -> Healing:
+    """Inject all faults under load, and wait until all that was asked is done."""
     enough = asyncio.Event()
     loading = asyncio.create_task(load.run(enough))
     await injector.run(options.schedule())
     enough.set()
-    healing_since = time.monotonic()
-    while load.open and time.monotonic() - healing_since < options.heal_within_s:
-        await asyncio.sleep(0.1)
-        if loading.done():
-            loading.result()
+    healing = await _healed(load, options.heal_within_s)
     loading.cancel()
-    await asyncio.wait([loading])
-    return time.monotonic() - healing_since
+    with contextlib.suppress(asyncio.CancelledError):
+        await loading
+    return healing
+
+
+async def _healed(load: Load, within_s: float) -> Healing:
+    began, sagas_s, appends_s, passed_s = time.monotonic(), 0.0, 0.0, 0.0
+    while (load.open_sagas or load.open_appends) and passed_s < within_s:
+        await asyncio.sleep(0.1)
+        passed_s = time.monotonic() - began
+        sagas_s = passed_s if load.open_sagas else sagas_s
+        appends_s = passed_s if load.open_appends else appends_s
+    return Healing(sagas_s, appends_s)
