@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from folkmoot.bus import Bus, Stored
 from folkmoot.core.messages import TASK_RESULTS, log
@@ -24,6 +24,13 @@ ENDS = {
 }
 
 
+class Stall(NamedTuple):
+    """For `lasted_s` nothing that counts was written, from `at_s` after the beginning."""
+
+    lasted_s: float
+    at_s: float
+
+
 @dataclass
 class Evidence:
     """Everything that a judge looks at.
@@ -31,8 +38,8 @@ class Evidence:
     `ends` and `plans` are, by saga, the ends and the number of plans that the orchestrator's logs
     tell of; `rejoined` says how often a saga's result was asked for again. `results` holds the
     different published results by CloudEvent. `appends` counts the events that stand in the event
-    store, by request; `versions` has those of each stream in order. `stalls_s` is by shard the
-    longest time in which nothing that counts was written.
+    store, by request; `versions` has those of each stream in order. `stalls` has the longest of
+    each shard, and `changes` how often its leader changed.
     """
 
     effects: Sequence[Effect] = ()
@@ -43,7 +50,7 @@ class Evidence:
     results: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = field(default_factory=dict)
     appends: Counter[str] = field(default_factory=Counter)
     versions: dict[str, list[int]] = field(default_factory=dict)
-    stalls_s: dict[str, float] = field(default_factory=dict)
+    stalls: dict[str, Stall] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)
 
     def take_entry(self, events: Sequence[Mapping[str, Any]]) -> None:
@@ -92,8 +99,8 @@ async def gather(bus: Bus, ledger: Ledger, began_ms: int) -> Evidence:
 
 def _take_shard(found: Evidence, shard: str, records: Sequence[Counted], began_ms: int) -> None:
     times = [began_ms, *(r.written_at for r in records if r.written_at > began_ms)]
-    gaps = [after - before for before, after in pairwise(times)]
-    found.stalls_s[shard] = max(gaps, default=0) / 1000
+    stalls = (Stall((b - a) / 1000, (a - began_ms) / 1000) for a, b in pairwise(times))
+    found.stalls[shard] = max(stalls, default=Stall(0, 0))
     leaders = [record.leader for record in records if record.written_at > began_ms]
     found.changes[shard] = sum(a != b for a, b in pairwise(leaders))
 

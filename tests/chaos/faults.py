@@ -24,6 +24,7 @@ from tests.chaos.platform import Platform, Replica
 from tests.chaos.schedule import WORKER, Fault
 
 PATIENCE_S = 8.0
+NODES_PATIENCE_S = 30.0  # a node that was killed has to catch up before another is
 LOOK_AGAIN_S = 0.2
 LOOK_OFTEN_S = 0.01  # much less than a handler waits after it has acted
 
@@ -50,13 +51,15 @@ class Injector:
     async def _inject(self, fault: Fault) -> None:
         ways: dict[str, Callable[[Fault], Coroutine[None, None, str | None]]] = {
             "kill": self._kill,
+            "restart": self._restart,
             "pause": self._pause,
             "kill-node": self._kill_node,
             "kill-all-nodes": self._kill_all_nodes,
             "kill-nats": self._kill_nats,
         }
         way = ways.get(fault.kind, self._harm_link)
-        patience = asyncio.get_running_loop().time() + PATIENCE_S
+        patience_s = NODES_PATIENCE_S if "node" in fault.kind else PATIENCE_S
+        patience = asyncio.get_running_loop().time() + patience_s
         while (hit := await way(fault)) is None and asyncio.get_running_loop().time() < patience:
             await asyncio.sleep(LOOK_AGAIN_S)
         kind = f"{fault.kind} {fault.role}".strip()
@@ -76,6 +79,17 @@ class Injector:
         if fault.whom == WORKER:
             await self._has_acted(f"{victim.process.pid}")
         await victim.process.kill()
+        await asyncio.sleep(fault.lasts_s)
+        await self.platform.start_again(victim.process)
+        victim.suffers = None
+        return victim.process.name
+
+    async def _restart(self, fault: Fault) -> str | None:
+        victim = await self._chosen(fault)
+        if victim is None:
+            return None
+        victim.suffers = fault.kind
+        await victim.process.stop()
         await asyncio.sleep(fault.lasts_s)
         await self.platform.start_again(victim.process)
         victim.suffers = None

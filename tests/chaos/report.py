@@ -52,10 +52,10 @@ def _sagas(outcome: Outcome) -> Table:
 def _stalls(outcome: Outcome) -> Table:
     found = outcome.evidence
     rows = [
-        (shard.removeprefix("folkmoot."), f"{stall:.1f}", found.changes[shard])
-        for shard, stall in sorted(found.stalls_s.items())
+        (shard.removeprefix("folkmoot."), f"{lasted:.1f}", f"{at:.1f}", found.changes[shard])
+        for shard, (lasted, at) in sorted(found.stalls.items())
     ]
-    return _table("shards", ("log", "longest stall, s", "changes of leader"), rows)
+    return _table("shards", ("log", "longest stall, s", "from, s", "changes of leader"), rows)
 
 
 def _table(title: str, headings: Iterable[str], rows: Iterable[tuple[object, ...]]) -> Table:

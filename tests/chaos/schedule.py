@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["kill", "pause", "cut", "deafen", "slow", "kill-node", "kill-all-nodes", "kill-nats"]
+Kind = Literal[
+    "kill", "restart", "pause", "cut", "deafen", "slow", "kill-node", "kill-all-nodes", "kill-nats"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Role = Literal["leader", "standby", ""]
 
@@ -20,6 +22,7 @@ PAUSE_TTLS = (0.1, 5.0)
 SLOW_S = (0.02, 0.4)
 LASTS_S: dict[Kind, tuple[float, float]] = {
     "kill": (0.2, 3.0),
+    "restart": (0.0, 1.0),
     "pause": (PAUSE_TTLS[0] * TTL_S, PAUSE_TTLS[1] * TTL_S),
     "cut": (0.2, 4.0),
     "deafen": (0.5, 8.0),
@@ -28,7 +31,7 @@ LASTS_S: dict[Kind, tuple[float, float]] = {
     "kill-all-nodes": (0.5, 3.0),
     "kill-nats": (0.5, 6.0),
 }
-"""How long each lasts. What is killed is started again when it is over."""
+"""How long each lasts. What is killed or stopped is started again when it is over."""
 
 WORKER = "agent-worker"
 SERVICES = ("election", "event-store", "saga-orchestrator", "breaker-proxy", WORKER)
@@ -68,6 +71,7 @@ def deck(nodes: int) -> list[Card]:
             ("pause", service, "standby"),
         ]
         cards += hits * (2 if service == WORKER else 1)  # its zombies act on the world
+        cards.append(("restart", service, "leader"))
         cards += [("cut", service, ""), ("deafen", service, ""), ("slow", service, "")]
         if nodes > 1:
             cards.append(("kill-node", service, ""))
