@@ -20,7 +20,7 @@ from folkmoot.sdk.errors import NoAnswer
 from tests.chaos.agents import TEAM, Order
 
 TRY_AGAIN_S = 0.2
-OPEN_MAX = 150
+OPEN_MAX = 80
 """Sagas under way at a time: an outage is not to end in a flood."""
 
 DOOMED, CANCELLED = 0.25, 0.1
