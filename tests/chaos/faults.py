@@ -72,27 +72,32 @@ class Injector:
     # -- processes --------------------------------------------------------------------------
 
     async def _kill(self, fault: Fault) -> str | None:
-        victim = await self._chosen(fault)
-        if victim is None:
+        if (victim := await self._chosen(fault)) is None:
             return None
-        victim.suffers = fault.kind
-        if fault.whom == WORKER:
-            await self._has_acted(f"{victim.process.pid}")
-        await victim.process.kill()
-        await asyncio.sleep(fault.lasts_s)
-        await self.platform.start_again(victim.process)
-        victim.suffers = None
+        with victim.suffering(fault.kind):
+            if fault.whom == WORKER:
+                await self._has_acted(f"{victim.process.pid}")
+            await victim.process.kill()
+            await asyncio.sleep(fault.lasts_s)
+            await self.platform.start_again(victim.process)
         return victim.process.name
 
     async def _restart(self, fault: Fault) -> str | None:
-        victim = await self._chosen(fault)
-        if victim is None:
+        if (victim := await self._chosen(fault)) is None:
             return None
-        victim.suffers = fault.kind
-        await victim.process.stop()
-        await asyncio.sleep(fault.lasts_s)
-        await self.platform.start_again(victim.process)
-        victim.suffers = None
+        with victim.suffering(fault.kind):
+            await victim.process.stop()
+            await asyncio.sleep(fault.lasts_s)
+            await self.platform.start_again(victim.process)
+        return victim.process.name
+
+    async def _pause(self, fault: Fault) -> str | None:
+        if (victim := await self._chosen(fault)) is None:
+            return None
+        with victim.suffering(fault.kind):
+            victim.signal(signal.SIGSTOP)
+            await asyncio.sleep(fault.lasts_s)
+            victim.signal(signal.SIGCONT)
         return victim.process.name
 
     async def _has_acted(self, member: str) -> None:
@@ -106,17 +111,6 @@ class Injector:
                 if any(effect.member == member for effect in parse_effects(lines)):
                     return
                 await asyncio.sleep(LOOK_OFTEN_S)
-
-    async def _pause(self, fault: Fault) -> str | None:
-        victim = await self._chosen(fault)
-        if victim is None:
-            return None
-        victim.suffers = fault.kind
-        victim.signal(signal.SIGSTOP)
-        await asyncio.sleep(fault.lasts_s)
-        victim.signal(signal.SIGCONT)
-        victim.suffers = None
-        return victim.process.name
 
     async def _chosen(self, fault: Fault) -> Replica | None:
         """Return who leads most of the service's shards, or fewest, as the fault asks."""
@@ -136,17 +130,16 @@ class Injector:
         (victim,) = (each for each in self.platform.of(fault.whom) if each.link == name)
         if not victim.is_well:
             return None
-        victim.suffers = fault.kind
         link = self.platform.cluster.links[name]
-        if fault.kind == "cut":
-            link.cut()
-        elif fault.kind == "deafen":
-            link.deafen()
-        else:
-            link.delay_s = fault.delay_s
-        await asyncio.sleep(fault.lasts_s)
-        link.restore()
-        victim.suffers = None
+        with victim.suffering(fault.kind):
+            if fault.kind == "cut":
+                link.cut()
+            elif fault.kind == "deafen":
+                link.deafen()
+            else:
+                link.delay_s = fault.delay_s
+            await asyncio.sleep(fault.lasts_s)
+            link.restore()
         return victim.process.name
 
     # -- brokers ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,13 @@ from typing import Any
 from folkmoot.cli.platform import MODULES, environment
 from folkmoot.local.nats import NatsServer
 from folkmoot.local.ports import LOOPBACK, free_port
-from folkmoot.local.processes import READY_PATH, ManagedProcess, ServiceProcess, ServiceSpec
+from folkmoot.local.processes import (
+    LOOK_EVERY_S,
+    READY_PATH,
+    ManagedProcess,
+    ServiceProcess,
+    ServiceSpec,
+)
 from folkmoot.local.supervisor import Supervisor
 from tests.chaos.agents import AGENTS
 from tests.chaos.cluster import Cluster
@@ -57,10 +63,26 @@ class Replica:
         """Whether something can be done to it."""
         return self.suffers is None and self.process.running
 
+    @contextlib.contextmanager
+    def suffering(self, kind: str) -> Iterator[None]:
+        """Keep other faults away from it."""
+        self.suffers = kind
+        yield
+        self.suffers = None
+
     async def leads(self) -> list[str]:
         """Return the shards that it says it leads; none if it does not answer."""
         told = await asyncio.to_thread(_health, self.process.port)
         return [each["shard"] for each in told.get("shards", ()) if each["role"] == "leading"]
+
+    async def complaint(self) -> str | None:
+        """Return why it is not ready, if it is not."""
+        if not self.process.running:
+            return f"{self.process.name} ended with status {self.process.exit_status}"
+        told = await asyncio.to_thread(_health, self.process.port)
+        if told.get("ready"):
+            return None
+        return f"{self.process.name} is not ready: {told.get('reasons', 'it does not answer')}"
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal if it lives."""
@@ -99,6 +121,16 @@ class Platform:
     def of(self, service: str) -> list[Replica]:
         """Return the processes of a service."""
         return [each for each in self.replicas if each.service == service]
+
+    async def complaints(self, within_s: float) -> list[str]:
+        """Return which processes are not ready, and still are not after a while."""
+        patience = asyncio.get_running_loop().time() + within_s
+        while True:
+            told = await asyncio.gather(*(each.complaint() for each in self.replicas))
+            unready = [each for each in told if each is not None]
+            if not unready or asyncio.get_running_loop().time() > patience:
+                return unready
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def start_again(self, process: ManagedProcess) -> None:
         """Start what was killed."""

@@ -19,6 +19,9 @@ from tests.chaos.load import Load, Submitted
 from tests.chaos.platform import Platform, Size, running
 from tests.chaos.schedule import KINDS, Fault, Kind, schedule
 
+READY_WITHIN_S = 30.0
+"""For every process to be ready once all else has healed."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -80,10 +83,12 @@ async def run(options: Options, tell: Callable[[str], None] = lambda _line: None
             load = Load(bus, options.seed, options.per_second)
             injector = Injector(platform, tell)
             healing = await _afflict(platform, options, load, injector)
+            unready = await platform.complaints(READY_WITHIN_S)
             found = await gather(bus, ledger, began_ms)
         finally:
             await bus.close()
     verdict = judge(load.submitted, found, load.asked)
+    verdict.wrong += unready
     states = Counter(end for saga in load.submitted for end in found.ends.get(saga, ["open"]))
     return Outcome(
         options,
