@@ -9,7 +9,7 @@ SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down check fmt lint type layers tidy test unit contract integration e2e \
-        bench-smoke bench-teams clean
+        chaos bench-smoke bench-teams clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,10 @@ integration: setup ## Run what needs a real broker but not the whole platform
 
 e2e: setup ## Run the whole platform, embedded and as processes
 	@$(BIN)/pytest -q tests/e2e
+
+chaos: setup ## Kill, pause and cut everything for SECONDS, drawn from SEED; ARGS=--help
+	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) \
+	  $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench-smoke: setup ## Measure the first run and the no-op saga; JSON=FILE writes the rows
 	@$(BIN)/python -m bench.smoke $(if $(JSON),--json $(JSON))

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -233,3 +234,22 @@ async def read_through_outages(tail: Tail) -> None:
                 assert not await tail.read(10, 200)
             except BusUnavailable:
                 await asyncio.sleep(0.05)
+
+
+async def test_the_settings_of_a_topic_that_a_broker_has_not_heard_of_yet_are_asked_for_again(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Topic(uuid.uuid4().hex, 1, {"cleanup.policy": "compact"})
+    await log.create_topics([kept])
+    describe, asked = AIOKafkaAdminClient.describe_configs, []
+
+    async def behind(client: AIOKafkaAdminClient, resources: list[Any]) -> list[Any]:
+        asked.append(resources)
+        if len(asked) > 1:
+            return list(await describe(client, resources))
+        unheard_of: list[Any] = [(3, "", 2, resource.name, []) for resource in resources]
+        return [SimpleNamespace(resources=unheard_of)]
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_configs", behind)
+    await log.create_topics([kept])
+    assert len(asked) == 2

@@ -141,13 +141,15 @@ class KafkaServer(ManagedProcess):
         self.cwd = self._directory = directory.absolute()
         self._settings = settings or LocalSettings()
         self._on_progress = on_progress
+        self.cluster_id = _cluster_id()
 
     async def command(self) -> Sequence[str]:
         """Write the settings, format the data directory if it is new, return how to run Kafka."""
         program = java(self._settings).absolute()
         path = await class_path(self._settings, self._on_progress)
         self._directory.mkdir(parents=True, exist_ok=True)
-        (self._directory / PROPERTIES).write_text(self._properties())
+        lines = (f"{name}={value}\n" for name, value in self.properties().items())
+        (self._directory / PROPERTIES).write_text("".join(lines))
         (self._directory / LOG4J).write_text(LOGGING)
         own = OWN_JVM_OPTIONS if self._settings.java is None else ()
         run = [str(program), *own, *JVM_OPTIONS, "-cp", path]
@@ -155,22 +157,21 @@ class KafkaServer(ManagedProcess):
             await asyncio.to_thread(self._format, [*run, "kafka.tools.StorageTool"])
         return [*run, "kafka.Kafka", PROPERTIES]
 
-    def _properties(self) -> str:
+    def properties(self) -> Mapping[str, str | int]:
+        """Return the settings of the next run: those of a cluster of one."""
         here = f"{LISTENER}://{ports.LOOPBACK}:{self.port}"
         inside = f"{ports.LOOPBACK}:{ports.free_port()}"  # nobody else needs to know it
-        settings = {
+        return {
             **SETTINGS,
             "listeners": f"{here},CONTROLLER://{inside}",
             "advertised.listeners": here,
             "controller.quorum.voters": f"1@{inside}",
             "log.dirs": DATA,
         }
-        return "".join(f"{name}={value}\n" for name, value in settings.items())
 
     def _format(self, tool: Sequence[str]) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # Joined by `=`, because one id in 64 begins with a dash and would be taken for an option.
-        argv = [*tool, "format", f"--cluster-id={cluster}", "--config", PROPERTIES]
+        argv = [*tool, "format", f"--cluster-id={self.cluster_id}", "--config", PROPERTIES]
         with self._spawn(argv) as formatting:
             try:
                 formatting.wait(FORMAT_WITHIN_S)
@@ -187,6 +188,10 @@ class KafkaServer(ManagedProcess):
         if not await ports.accepts(self.port):
             return False
         return await brokers(self.address) > 0
+
+
+def _cluster_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 async def brokers(address: str) -> int:

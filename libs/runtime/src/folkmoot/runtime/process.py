@@ -13,7 +13,7 @@ from typing import TypeVar
 import uvicorn
 
 from folkmoot.bus import connect
-from folkmoot.bus.ports import Bus, BusError, BusUnavailable
+from folkmoot.bus.ports import AppendUncertain, Bus, BusError, BusUnavailable
 from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.metrics import registry
 from folkmoot.runtime.service import Service
@@ -58,20 +58,34 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _run(bootstrap: Bootstrap[T], settings: T) -> None:
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    bus = await _connect(settings.bus, stop)
-    if bus is None:
-        return
+    while (bus := await _connect(settings.bus, stop)) is not None:
+        try:
+            service = await _begun(bootstrap, bus, settings)
+            if service is not None:
+                await _serve(service, settings, stop)
+                return
+        finally:
+            await bus.close()
+        await _pause(stop)
+
+
+async def _begun(bootstrap: Bootstrap[T], bus: Bus, settings: T) -> Service | None:
+    """Return the service; None if the broker was lost meanwhile, so that it has to begin anew."""
     try:
-        service = await bootstrap(bus, settings, SystemClock())
-        async with _serving_health(service, settings):
-            running = asyncio.create_task(service.run())
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
-            service.stop()
-            stopping.cancel()
-            await running
-    finally:
-        await bus.close()
+        return await bootstrap(bus, settings, SystemClock())
+    except (BusUnavailable, AppendUncertain) as error:
+        logger.warning("%s; beginning anew", error)
+        return None
+
+
+async def _serve(service: Service, settings: Settings, stop: asyncio.Event) -> None:
+    async with _serving_health(service, settings):
+        running = asyncio.create_task(service.run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        service.stop()
+        stopping.cancel()
+        await running
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -87,9 +101,14 @@ async def _connect(address: str, stop: asyncio.Event) -> Bus | None:
             return await connect(address)
         except BusUnavailable as error:
             logger.warning("%s; trying again", error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), CONNECT_RETRY_S)
+            await _pause(stop)
     return None
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    """Wait before trying again, unless told to stop."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), CONNECT_RETRY_S)
 
 
 class _HealthServer(uvicorn.Server):

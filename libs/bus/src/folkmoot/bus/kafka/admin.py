@@ -13,7 +13,12 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    NoError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from folkmoot.bus.kafka.brokers import Brokers, unknown
 from folkmoot.bus.kafka.consumers import start_consumer, stop_consumer
@@ -70,7 +75,7 @@ class Admin:
             present = [t for t in topics if t.name in existing or t.name in raced]
             settings = await _settings(client, present) if present else {}
         for topic in present:
-            check_topic(topic, self._partitions[topic.name], settings.get(topic.name, {}))
+            check_topic(topic, self._partitions[topic.name], settings[topic.name])
         self._compacted |= {topic.name for topic in topics if topic.compacted}
 
     async def topics(self) -> Mapping[str, int]:
@@ -158,12 +163,30 @@ async def _create(client: AIOKafkaAdminClient, topics: Sequence[Topic]) -> set[s
 async def _settings(
     client: AIOKafkaAdminClient, topics: Sequence[Topic]
 ) -> Mapping[str, Mapping[str, str]]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
-    return {
-        name: {entry[0]: entry[1] for entry in entries}
-        for answer in await client.describe_configs(resources)
-        for _code, _message, _type, name, entries in answer.resources
-    }
+    """Return the settings of `topics`, which exist; a broker may not have heard of them yet."""
+    settings: dict[str, Mapping[str, str]] = {}
+    async with asyncio.timeout(CREATED_WITHIN_S):
+        while missing := [topic.name for topic in topics if topic.name not in settings]:
+            settings |= await _describe(client, missing)
+            if len(settings) < len(topics):
+                await asyncio.sleep(LOOK_AGAIN_S)
+    return settings
+
+
+async def _describe(
+    client: AIOKafkaAdminClient, names: Sequence[str]
+) -> Mapping[str, Mapping[str, str]]:
+    """Return the settings of those topics that the broker which answers knows."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    described = {}
+    for answer in await client.describe_configs(resources):
+        for code, _message, _type, name, entries in answer.resources:
+            error = for_code(code)
+            if error is NoError:
+                described[name] = {entry[0]: entry[1] for entry in entries}
+            elif error is not UnknownTopicOrPartitionError:
+                raise error(f"the settings of topic {name!r}")
+    return described
 
 
 def _is_led(topic: Mapping[str, Any]) -> bool:

@@ -48,6 +48,7 @@ async def bury(producer: AIOKafkaProducer) -> None:
     accumulator = producer._message_accumulator
     for batches in (*accumulator._batches.values(), tuple(accumulator._pending_batches)):
         for batch in batches:
+            accumulator._pending_batches.add(batch)  # it is taken out there, also if it was already
             batch.done_noack()
     try:
         await producer.stop()
