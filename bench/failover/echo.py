@@ -11,7 +11,7 @@ from folkmoot.contracts.envelope import encode_message
 from folkmoot.core.kernel import Beat, Claim, Entry, Progress
 from folkmoot.core.kernel.machine import Effect, Position
 from folkmoot.core.names import by_wire_name
-from folkmoot.runtime.replica import ShardName
+from folkmoot.runtime.seat import ShardName
 
 AT = 1_700_000_000_000
 INBOX, LOG = "bench.echo.inbox", "bench.echo.log"

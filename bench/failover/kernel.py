@@ -19,7 +19,8 @@ from folkmoot.core.kernel import LogRecord, Received, Shard
 from folkmoot.runtime.candidacy import OpenCandidacy
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.observer import observe
-from folkmoot.runtime.replica import Replica, Role
+from folkmoot.runtime.replica import Replica
+from folkmoot.runtime.seat import Role
 from folkmoot.runtime.timing import Timing
 
 BATCH = 100
