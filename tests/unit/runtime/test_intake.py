@@ -64,7 +64,7 @@ async def test_an_inbox_of_large_records_is_read_no_further_ahead_than_in_bytes(
     size_bytes = len(large.value or b"")
     log.storage.land("in", 0, [large] * 60)
     queue = Intake(TYPES, Timing(batch_inputs_max=3, waiting_bytes_max=2 * size_bytes), {})
-    pump = asyncio.create_task(queue.pump(log, "in", 0, 0))
+    pump = asyncio.create_task(queue.pump("in", await log.tail("in", 0, 0)))
     taken = 0
     while taken < 60:
         await asyncio.sleep(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from folkmoot.core.kernel import Beat, Claim, Mark, Resign, Verdict
-from folkmoot.runtime.seat import Role
+from folkmoot.runtime.seat import NotLeading, Role
 from folkmoot.testing.eventually import eventually
 
 if TYPE_CHECKING:
@@ -105,6 +105,23 @@ async def test_a_leader_that_stops_hands_over_without_waiting(world: World) -> N
     world.send(2)
     await world.told(1, 3)
     assert [v for r, v in world.verdicts() if isinstance(r, Resign)] == [Verdict.ACCEPTED]
+
+
+async def test_who_resigns_answers_nobody_while_its_resignation_is_on_its_way(
+    world: World,
+) -> None:
+    (a,) = world.start("a")
+    await world.leader()
+    await a.replica.read()
+    unanswered = a.log.fail("log", "unanswered")
+    a.replica.stop()
+    await unanswered.hit.wait()
+    assert isinstance(world.records()[-1], Resign)
+    assert not a.leads
+    with pytest.raises(NotLeading):
+        await a.replica.read()
+    unanswered.gate.set()
+    await a.task
 
 
 async def test_who_takes_over_opens_nothing_first(

@@ -120,7 +120,7 @@ class Replica(Generic[S]):
     @property
     def leads(self) -> bool:
         """Whether this replica takes inputs now."""
-        return self.role is Role.LEADING
+        return self._term is not None and not self._term.over
 
     def submit(self, message: object) -> Future[None]:
         """Have the leader decide `message`, an input of this process.

@@ -288,4 +288,5 @@ class Term(Generic[S]):
         farewell: list[Record] = []
         self._encode(self.shard.beat(now), farewell)
         self._encode(self.shard.resign(now, self._heir()), farewell)
+        self.close()  # before the resignation stands and somebody else decides
         await self._append(farewell)
