@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.failover.measuring import Plan, kernel_figures, leading_figures
@@ -37,10 +38,13 @@ def main() -> None:
     parser = options(__doc__ or "")
     parser.add_argument("--part", choices=["leading", "kernel"], help="measure only this part")
     parser.add_argument("--rounds", type=int, help=f"instead of {PLAN.rounds}")
+    parser.add_argument("--minutes", type=float, help="begin no round of fail-overs after so many")
     given = parser.parse_args()
     plan = QUICK if given.quick else PLAN
     if given.rounds:
-        plan = Plan(given.rounds, plan.inputs, plan.entries, plan.restores)
+        plan = replace(plan, rounds=given.rounds)
+    if given.minutes:
+        plan = replace(plan, seconds_max=60 * given.minutes)
     parts = [given.part] if given.part else ["leading", "kernel"]
     figures = asyncio.run(measure(plan, parts))
     show("Folkmoot: fail-over, hand-over, kernel", figures)

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 
 from bench.failover.watching import Watch
 from folkmoot.local.processes import ServiceProcess, ServiceSpec
 from folkmoot.local.supervisor import Supervisor
 
-SETTLE_S = 0.5
 PHASE_S = 0.5
 """At random up to so long more, so that a leader dies anywhere between two beats."""
 
 
 class Copies:
-    """The copies of one service. `spec(name)` says how to run one; its node is its name."""
+    """The copies of one service. `spec(name)` says how to run one; its node is its name.
+
+    A leader that led for `settle_s` without handing over is the one that the shard prefers.
+    """
 
     def __init__(
-        self, supervisor: Supervisor, spec: Callable[[str], ServiceSpec], watch: Watch
+        self,
+        supervisor: Supervisor,
+        spec: Callable[[str], ServiceSpec],
+        watch: Watch,
+        settle_s: float,
     ) -> None:
         self._supervisor, self._spec, self._watch = supervisor, spec, watch
+        self._settle_s = settle_s
         self._alive: list[ServiceProcess] = []
         self._started = 0
 
@@ -38,7 +46,9 @@ class Copies:
 
     async def settle(self) -> None:
         """Let hand-overs that a newcomer may cause be over, and a random while pass."""
-        await asyncio.sleep(SETTLE_S + random.uniform(0, PHASE_S))
+        while (left_s := self._watch.led_since + self._settle_s - time.monotonic()) > 0:
+            await asyncio.sleep(left_s)
+        await asyncio.sleep(random.uniform(0, PHASE_S))
 
     async def leader(self) -> ServiceProcess:
         """Return the process whose member leads the shard."""

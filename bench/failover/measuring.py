@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,7 @@ class Plan:
     inputs: int
     entries: int
     restores: int
+    seconds_max: float = math.inf
 
 
 def _crashes(running: Platform) -> list[tuple[Figure, Measure]]:
@@ -85,15 +88,19 @@ async def leading_figures(folder: Path, plan: Plan) -> list[Figure]:
     """Measure crashes and hand-overs, one of each after the other, round by round."""
     async with platform(folder) as running:
         turns = [*_crashes(running), *_hand_overs(running), *_teams(running)]
-        await _in_turns(turns, plan.rounds)
+        await _in_turns(turns, plan)
     return _with_rival(_not_peers([figure for figure, _ in turns]))
 
 
-async def _in_turns(turns: list[tuple[Figure, Measure]], rounds: int) -> None:
-    for number in range(rounds):
+async def _in_turns(turns: list[tuple[Figure, Measure]], plan: Plan) -> None:
+    began = time.monotonic()
+    for number in range(plan.rounds):
         for figure, measure in turns:
             figure.samples.append(await measure())
-        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        took = time.monotonic() - began
+        print(f"round {number + 1} of {plan.rounds}, {took:.0f} s", file=sys.stderr)
+        if took > plan.seconds_max:
+            return
 
 
 def _not_peers(figures: list[Figure]) -> list[Figure]:

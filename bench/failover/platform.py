@@ -28,6 +28,9 @@ PEERS = "bench.failover.peers"
 LEASE_S = 1
 TTL_MS = 1_000
 DEFAULT_TTL_MS = 1_500
+SETTLE_TTLS = 1.5
+"""Longer than the tenure after which a shard goes to a member that it prefers."""
+
 GROUP_TOPIC = "bench.group"
 
 
@@ -67,11 +70,11 @@ class Starter:
         return bus, kafka, nats
 
     async def copies(
-        self, bus: Bus, log_topic: str, spec: Callable[[str], ServiceSpec]
+        self, bus: Bus, log_topic: str, spec: Callable[[str], ServiceSpec], ttl_ms: int
     ) -> tuple[Copies, Watch]:
         """Return the copies of a service, none of them started yet, and who watches its log."""
         watch = await self.stack.enter_async_context(Watch(bus, log_topic))
-        return Copies(self.supervisor, spec, watch), watch
+        return Copies(self.supervisor, spec, watch, SETTLE_TTLS * ttl_ms / 1000), watch
 
     async def shard(
         self, bus: Bus, service: str, ttl_ms: int, ask: Callable[[int], object]
@@ -85,7 +88,7 @@ class Starter:
             )
             return ServiceSpec(name, (sys.executable, "-m", MODULES[service]), port, settings)
 
-        copies, watch = await self.copies(bus, log(service), spec)
+        copies, watch = await self.copies(bus, log(service), spec, ttl_ms)
         made = Shard(service, bus, copies, watch, ask)
         await made.open()
         self.stack.push_async_callback(made.close)
@@ -97,7 +100,7 @@ class Starter:
         def spec(name: str) -> ServiceSpec:
             return member_spec(name, "bench.noop:agent", bus.address, ports.free_port())
 
-        copies, watch = await self.copies(bus, log(f"team.{agent.team}"), spec)
+        copies, watch = await self.copies(bus, log(f"team.{agent.team}"), spec, 0)
         made = Team(copies, watch)
         await made.open()
         return made

@@ -10,7 +10,7 @@ from typing import Self
 
 from folkmoot.bus.ports import Bus, Stored
 from folkmoot.contracts.codec import decode_control
-from folkmoot.core.kernel import Entry, Leadership
+from folkmoot.core.kernel import Claim, Entry, Leadership
 
 READ_RECORDS_MAX = 2_000
 READ_TIMEOUT_MS = 1_000
@@ -36,6 +36,8 @@ class Watch:
         self._leadership = Leadership()
         self._wanted: list[tuple[Callable[[Seen], bool], asyncio.Future[Seen]]] = []
         self._task: asyncio.Task[None] | None = None
+        self.led_since = 0.0
+        """When, by the monotonic clock in seconds, the present term's claim was read."""
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._follow())
@@ -74,6 +76,8 @@ class Watch:
         record = decode_control(stored.headers)
         if not self._leadership.observe(stored.offset, record).counts:
             return
+        if isinstance(record, Claim):
+            self.led_since = at / 1e9
         decided = isinstance(record, Entry) and bool(record.progress.consumed)
         kept = self._leadership
         seen = Seen(at, kept.term, kept.epoch, kept.holder, decided)
