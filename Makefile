@@ -9,7 +9,7 @@ SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down check fmt lint type layers tidy test unit contract integration e2e \
-        chaos bench-smoke bench-teams clean
+        chaos bench-smoke bench-teams bench-failover clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ bench-smoke: setup ## Measure the first run and the no-op saga; JSON=FILE writes
 
 bench-teams: setup ## Measure the election of 10,000 teams; JSON=FILE writes the rows
 	@$(BIN)/python -m bench.teams $(if $(JSON),--json $(JSON))
+
+bench-failover: setup ## Measure fail-over and the kernel beside others; JSON=FILE writes the rows
+	@$(BIN)/python -m bench.failover $(if $(JSON),--json $(JSON)) $(ARGS)
 
 clean: ## Remove what was made: the environment, caches and local data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .folkmoot dist

@@ -25,12 +25,17 @@ class Row:
     n: int = 1
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """Return the command line that all benchmarks share."""
+def options(description: str) -> argparse.ArgumentParser:
+    """Return the command line that all benchmarks share, for more to be added."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: for tests")
-    return parser.parse_args()
+    return parser
+
+
+def write(rows: Sequence[Row], file: Path) -> None:
+    """Write the rows for programs."""
+    file.write_text(json.dumps([asdict(row) for row in rows], indent=2))
 
 
 def report(title: str, rows: Sequence[Row], file: Path | None) -> None:
@@ -44,4 +49,4 @@ def report(title: str, rows: Sequence[Row], file: Path | None) -> None:
         table.add_row(row.name, value, row.unit, row.goal, met, row.peer, str(row.n))
     Console(width=120).print(table)
     if file is not None:
-        file.write_text(json.dumps([asdict(row) for row in rows], indent=2))
+        write(rows, file)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.load import Load, closed_loop
 from bench.noop import agent
-from bench.rows import Row, arguments, report
+from bench.rows import Row, options, report
 from folkmoot import Client
 from folkmoot.cli.platform import member_process, options_for
 from folkmoot.local.ports import free_port
@@ -110,7 +110,7 @@ async def measure(quick: bool) -> list[Row]:
 
 def main() -> None:
     """Measure, print, and write the rows if asked to."""
-    given = arguments(__doc__ or "")
+    given = options(__doc__ or "").parse_args()
     rows = asyncio.run(measure(given.quick))
     report("Folkmoot, first run and no-op sagas", rows, given.json)
 

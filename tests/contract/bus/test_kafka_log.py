@@ -112,6 +112,31 @@ async def test_a_lost_record_is_not_passed_over(log: KafkaLog, kafka_address: st
         await tail.read(10, 10_000)
 
 
+async def test_a_tail_kept_for_later_fetches_nothing_and_does_not_take_that_for_an_outage(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = f"test.{uuid.uuid4().hex}"
+    await log.create_topics([Topic(topic, 1)])
+    tail = await log.tail(topic, 0, 0)
+    place = TopicPartition(topic, 0)
+    assert tail._consumer.paused() == {place}
+    monkeypatch.setattr(tail, "_answered_at", tail._answered_at - 3_600)
+    assert await tail.read(10, 0) == ()
+    assert tail._consumer.paused() == set()
+
+
+async def test_an_append_of_nothing_connects_to_who_leads_the_partition(log: KafkaLog) -> None:
+    topic = f"test.{uuid.uuid4().hex}"
+    await log.create_topics([Topic(topic, 1)])
+    appender = await log.appender()
+    client = appender.producer.client
+    leader = client.cluster.leader_for_partition(TopicPartition(topic, 0))
+    assert leader is None
+    assert await appender.append(topic, 0, []) == 0
+    leader = client.cluster.leader_for_partition(TopicPartition(topic, 0))
+    assert leader in {node for node, _ in client._conns}
+
+
 async def test_progress_is_visible_to_tools(log: KafkaLog, kafka_address: str) -> None:
     topic, group = f"test.{uuid.uuid4().hex}", f"test-{uuid.uuid4().hex}"
     await log.create_topics([Topic(topic, 2)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -12,14 +13,22 @@ from folkmoot.contracts.envelope import (
     MESSAGE_BYTES_MAX,
     Decoded,
     TooLarge,
+    _validator,
     decode_message,
     encode_message,
     origin_headers,
+    prepare,
     saga_id_of,
 )
 from folkmoot.core.kernel import EXCERPT_BYTES_MAX, Mark, Undecodable
 from folkmoot.core.messages import Address, Call, CancelSaga, Task
 from folkmoot.core.names import by_wire_name
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    number: int
+
 
 TYPES = by_wire_name(Call, Task)
 TASK = "folkmoot.task.v1"
@@ -67,6 +76,14 @@ def task_with(json: bytes) -> bytes:
 
 
 # -- good ---------------------------------------------------------------------------------------
+
+
+def test_what_is_prepared_need_not_be_when_it_comes() -> None:
+    prepare(by_wire_name(Unheard))
+    compiled = _validator.cache_info().misses
+    value, headers = encode_message(Unheard(1), event_id="1", source="test", at=0)
+    assert decode_message(value, headers, by_wire_name(Unheard)).message == Unheard(1)
+    assert _validator.cache_info().misses == compiled
 
 
 def test_a_message_comes_back_as_it_was_sent() -> None:

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from folkmoot.core.kernel import COURTESY_MS, Leadership
-from folkmoot.runtime.candidacy import Absentees, ElectedCandidacy, OpenCandidacy, Pace, rendezvous
+from folkmoot.runtime.candidacy import (
+    ORDERLY_MS,
+    Absentees,
+    ElectedCandidacy,
+    OpenCandidacy,
+    Pace,
+    rendezvous,
+)
 from folkmoot.runtime.timing import Timing
 
 TIMING = Timing(ttl_ms=1_000, stagger_ms=50)
@@ -112,12 +119,14 @@ def test_a_leader_hands_over_to_the_preferred_unless_busy() -> None:
     assert leader.epoch() == 0
 
 
-def test_only_the_elected_claims_and_at_once() -> None:
+def test_only_the_elected_claims_and_lets_who_led_finish() -> None:
     elected = ElectedCandidacy("a", lambda: ("a", 7))
     other = ElectedCandidacy("b", lambda: ("a", 7))
     newer = Leadership(term=4, holder="b", last=9, epoch=8)
     older = Leadership(term=4, holder="b", last=9, epoch=6)
-    assert (elected.silence_ms(older), elected.epoch()) == (0, 7)
+    vacant = Leadership(term=4, last=9, epoch=6, resigned_at=100)
+    assert (elected.silence_ms(older), elected.epoch()) == (ORDERLY_MS, 7)
+    assert elected.silence_ms(vacant) == 0
     assert elected.silence_ms(newer) is None
     assert other.silence_ms(older) is None
     assert ElectedCandidacy("a", lambda: (None, 0)).silence_ms(Leadership()) is None

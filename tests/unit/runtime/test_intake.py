@@ -46,14 +46,15 @@ async def test_inputs_come_in_order_at_most_a_batch_at_a_time() -> None:
 async def test_an_inbox_is_read_no_further_ahead_than_a_batch(log: FaultyLog) -> None:
     log.storage.land("in", 0, [task("t")] * 200)
     queue, taken = intake(), 0
-    pump = asyncio.create_task(queue.pump(log, "in", 0, 0))
+    tail = await log.tail("in", 0, 0)
+    pump = asyncio.create_task(queue.pump("in", tail))
     while taken < 200:
         await asyncio.sleep(1)
         assert queue.waiting <= 2 * BATCH
         taken += len(queue.take())
     pump.cancel()
     await asyncio.wait([pump])
-    assert log.open == 0
+    await tail.close()
 
 
 async def test_an_inbox_of_large_records_is_read_no_further_ahead_than_in_bytes(
@@ -63,7 +64,7 @@ async def test_an_inbox_of_large_records_is_read_no_further_ahead_than_in_bytes(
     size_bytes = len(large.value or b"")
     log.storage.land("in", 0, [large] * 60)
     queue = Intake(TYPES, Timing(batch_inputs_max=3, waiting_bytes_max=2 * size_bytes), {})
-    pump = asyncio.create_task(queue.pump(log, "in", 0, 0))
+    pump = asyncio.create_task(queue.pump("in", await log.tail("in", 0, 0)))
     taken = 0
     while taken < 60:
         await asyncio.sleep(1)
@@ -77,7 +78,7 @@ async def test_what_is_read_says_where_it_came_from(log: FaultyLog) -> None:
     log.storage.land("in", 0, [task("a"), task("b", Mark(7, 2)), Record(b"?"), task("d")])
     poisoned = Undecodable("defect", "it broke a decision before")
     queue = intake({("in", 3): poisoned})
-    pump = asyncio.create_task(queue.pump(log, "in", 0, 1))
+    pump = asyncio.create_task(queue.pump("in", await log.tail("in", 0, 1)))
     await queue.wait(1_000)
     b, bad, d = (work.received for work in queue.take())
     assert (b.offset, b.origin, b.mark) == (1, "other.log/0", Mark(7, 2))

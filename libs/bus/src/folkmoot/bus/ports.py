@@ -90,10 +90,11 @@ class Appender(Protocol):
         """Append all `records`, adjacent and in order, and wait until they are durable.
 
         Concurrent calls for different partitions proceed side by side; calls for one partition
-        land in the order in which they were made.
+        land in the order in which they were made. A call without records writes nothing and only
+        opens the way, so that the next one need not.
 
         Returns:
-            The offset of the first record.
+            The offset of the first record, or of the one to come.
 
         Raises:
             AppendUncertain: not acknowledged in time; the records may still land.
@@ -125,7 +126,10 @@ class Tail(Protocol):
         ...
 
     def seek(self, offset: int) -> None:
-        """Read on from `offset`. What was fetched ahead is dropped."""
+        """Read on from `offset`; what was fetched ahead of another is dropped.
+
+        Fetching may begin at once, so that the next read finds something.
+        """
         ...
 
     async def close(self) -> None:

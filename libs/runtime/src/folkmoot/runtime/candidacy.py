@@ -12,6 +12,9 @@ from typing import Protocol
 from folkmoot.core.kernel import COURTESY_MS, Leadership
 from folkmoot.runtime.timing import Timing
 
+ORDERLY_MS = 50
+"""Silence after which the elected claims over whoever holds the shard: several appends."""
+
 
 def rendezvous(members: Sequence[str], shard: str) -> list[str]:
     """Return `members` by preference for `shard`: highest random weight first.
@@ -129,11 +132,14 @@ class ElectedCandidacy:
         self._member, self._granted = member, granted
 
     def silence_ms(self, leadership: Leadership) -> int | None:
-        """Claim at once when elected: a compare-and-swap against whoever led before."""
+        """Claim when elected: a compare-and-swap against whoever led before.
+
+        A leader that lives has heard of it too and hands over by itself, its effects first.
+        """
         elected, epoch = self._granted()
         if elected != self._member or epoch < leadership.epoch:
             return None
-        return 0
+        return 0 if leadership.holder in (None, self._member) else ORDERLY_MS
 
     def epoch(self) -> int:
         """Return the epoch of the last grant."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from folkmoot.bus.ports import Log, Stored
+from folkmoot.bus.ports import Stored, Tail
 from folkmoot.contracts.envelope import decode_message
 from folkmoot.core.kernel import Received, Undecodable
 from folkmoot.runtime.timing import Timing
@@ -113,17 +113,13 @@ class Intake:
         """Let `wait` return now."""
         self._arrived.set()
 
-    async def pump(self, log: Log, topic: str, partition: int, offset: int) -> None:
-        """Read `topic` from `offset` for as long as this leader leads."""
-        tail = await log.tail(topic, partition, offset)
-        try:
-            while True:
-                await self._room.wait()
-                records = await tail.read(self._timing.batch_inputs_max, READ_TIMEOUT_MS)
-                if records:
-                    self._take_in(topic, records)
-        finally:
-            await tail.close()
+    async def pump(self, topic: str, tail: Tail) -> None:
+        """Take in what `tail` reads of `topic`, for as long as this leader leads."""
+        while True:
+            await self._room.wait()
+            records = await tail.read(self._timing.batch_inputs_max, READ_TIMEOUT_MS)
+            if records:
+                self._take_in(topic, records)
 
     def _take_in(self, topic: str, records: Sequence[Stored]) -> None:
         for record in records:

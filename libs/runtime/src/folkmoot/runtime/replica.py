@@ -21,12 +21,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Generic
 
-from folkmoot.bus.ports import Appender, Bus, BusError, BusUnavailable, CorruptLog, Tail
+from folkmoot.bus.ports import Bus, BusError, BusUnavailable, CorruptLog, Tail
+from folkmoot.contracts.envelope import prepare
 from folkmoot.core.kernel import AppendedElsewhere, LogRecord, Shard, Undecodable
 from folkmoot.core.kernel.machine import Machine, S
 from folkmoot.core.names import wire_name
 from folkmoot.runtime.cancelling import heed_cancellation
 from folkmoot.runtime.candidacy import Absentees, Candidacy
+from folkmoot.runtime.channels import Channels, channels
 from folkmoot.runtime.clock import Clock, LogClock
 from folkmoot.runtime.intake import promise
 from folkmoot.runtime.seat import NotLeading, Role, Seat, ShardName
@@ -68,6 +70,7 @@ class Replica(Generic[S]):
         on_local: Callable[[object], None] = lambda _request: None,
         on_role: Callable[[Role], None] = lambda _role: None,
     ) -> None:
+        prepare(machine.inputs)
         absentees = Absentees(HEIR_WAIT_TTLS * timing.ttl_ms)
         self.name, self.member = name, member
         self.archive = Archive(bus.log, machine, name.log, name.partition, member, timing)
@@ -129,7 +132,7 @@ class Replica(Generic[S]):
     @property
     def leads(self) -> bool:
         """Whether this replica takes inputs now."""
-        return self.role is Role.LEADING
+        return self._term is not None and not self._term.over
 
     def submit(self, message: object) -> Future[None]:
         """Have the leader decide `message`, an input of this process.
@@ -184,18 +187,17 @@ class Replica(Generic[S]):
         self._become(Role.RESTORING)
         self._began_at = self._clock.monotonic()
         async with AsyncExitStack() as opened, asyncio.TaskGroup() as beside:
-            appender = await self._seat.bus.log.appender()
-            opened.push_async_callback(appender.close)
             tail = await self._seat.tail(0)
             opened.push_async_callback(tail.close)
             self._shard = await self.archive.restore(tail)
             while not self._stopping.is_set():
-                if await self._follow(tail, appender, beside):
-                    await self._lead(appender)
-                    tail.seek(self._shard.next_offset)
+                async with channels(self._seat.bus.log, self.name) as ready:
+                    if await self._follow(tail, ready, beside):
+                        await self._lead(ready)
+                        tail.seek(self._shard.next_offset)
 
-    async def _lead(self, appender: Appender) -> None:
-        self._term = term = Term(self._seat, self._shard, appender, self._stopping)
+    async def _lead(self, ready: Channels) -> None:
+        self._term = term = Term(self._seat, self._shard, ready, self._stopping)
         self.failovers += 1
         self._become(Role.LEADING)
         try:
@@ -240,13 +242,14 @@ class Replica(Generic[S]):
 
     # -- following --------------------------------------------------------------------------
 
-    async def _follow(self, tail: Tail, appender: Appender, beside: asyncio.TaskGroup) -> bool:
+    async def _follow(self, tail: Tail, ready: Channels, beside: asyncio.TaskGroup) -> bool:
         """Read the log until this member's own claim has won; False when stopping."""
         end = await self._seat.end()
         quiet_ms = 0
+        look_ms = FOLLOW_TIMEOUT_MS
         while not self._stopping.is_set():
             asked_at = self._clock.monotonic()
-            records = await self._seat.read(tail, FOLLOW_TIMEOUT_MS)
+            records = await self._seat.read(tail, look_ms)
             waited_ms = min(self._clock.monotonic() - asked_at, SILENCE_STEP_MS)
             quiet_ms = 0 if self._observe(records) else quiet_ms + waited_ms
             if tail.position < end:
@@ -256,9 +259,11 @@ class Replica(Generic[S]):
             silence = self._seat.candidacy.silence_ms(self._shard.leadership)
             if silence is not None and not records and quiet_ms >= silence:
                 beside.create_task(self.archive.verify())
-                if await self._claim(tail, appender):
+                if await self._claim(tail, ready):
                     return True
                 quiet_ms = 0
+                silence = None  # for a moment: whoever won is about to be heard
+            look_ms = _look_ms(silence, quiet_ms)
         return False
 
     async def _keep_snapshots(self, beside: asyncio.TaskGroup) -> None:
@@ -279,12 +284,16 @@ class Replica(Generic[S]):
             self._seat.clock.hear(self._shard.at)
         return heard
 
-    async def _claim(self, tail: Tail, appender: Appender) -> bool:
-        """Claim the shard and read on to the claim's verdict, and to the end if it has won."""
+    async def _claim(self, tail: Tail, ready: Channels) -> bool:
+        """Claim the shard and read on to the claim's verdict, and to the end if it has won.
+
+        The inboxes are fetched meanwhile: if the claim wins, nothing was consumed in between.
+        """
+        ready.fetch(self._shard.consumed)
         heir = self._shard.leadership.heir
         claim = self._shard.claim(self._seat.clock.now(), self._seat.candidacy.epoch())
         record = self._seat.encode(claim, self._shard.next_offset)
-        offset = await appender.append(self.name.log, self.name.partition, [record])
+        offset = await ready.log.append(self.name.log, self.name.partition, [record])
         try:
             async with asyncio.timeout(VERDICT_TIMEOUT_MS / 1000):
                 while tail.position <= offset or (
@@ -297,6 +306,13 @@ class Replica(Generic[S]):
         if won and heir not in (None, self.member):
             self._seat.absentees.note(heir, self._clock.monotonic())
         return won
+
+
+def _look_ms(silence_ms: int | None, quiet_ms: int) -> int:
+    """Return how long to wait for records: no longer than until a claim would be due."""
+    if silence_ms is None:
+        return FOLLOW_TIMEOUT_MS
+    return min(max(0, silence_ms - quiet_ms), FOLLOW_TIMEOUT_MS)
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:

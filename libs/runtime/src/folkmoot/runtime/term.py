@@ -18,7 +18,7 @@ from asyncio import Future
 from collections.abc import Sequence
 from typing import Generic
 
-from folkmoot.bus.ports import Appender, BusError, BusUnavailable, Record
+from folkmoot.bus.ports import BusError, BusUnavailable, Record
 from folkmoot.core.kernel import (
     AppendedElsewhere,
     Led,
@@ -32,6 +32,7 @@ from folkmoot.core.kernel import (
 )
 from folkmoot.core.kernel.machine import S
 from folkmoot.core.names import wire_name
+from folkmoot.runtime.channels import Channels
 from folkmoot.runtime.emitter import Emitter
 from folkmoot.runtime.intake import Intake
 from folkmoot.runtime.seat import NotLeading, Seat
@@ -60,9 +61,9 @@ class Term(Generic[S]):
     """The time between a claim that won and whatever ends it."""
 
     def __init__(
-        self, seat: Seat[S], shard: Shard[S], appender: Appender, stopping: asyncio.Event
+        self, seat: Seat[S], shard: Shard[S], channels: Channels, stopping: asyncio.Event
     ) -> None:
-        self._seat, self._appender, self._stopping = seat, appender, stopping
+        self._seat, self._channels, self._stopping = seat, channels, stopping
         self._intake = Intake(seat.machine.inputs, seat.timing, seat.poison)
         self._committed = asyncio.Event()
         self._number = shard.leadership.term
@@ -98,21 +99,22 @@ class Term(Generic[S]):
             Defect: an input cannot be decided.
         """
         logger.info("%s leads %s in term %d", self._seat.member, self._origin, self._number)
-        effects = await self._seat.bus.log.appender()
-        emitter = Emitter(self.shard, self._seat.bus.log, effects, self._origin, self._intake.wake)
+        self._channels.fetch(self.shard.consumed)
+        log, effects = self._seat.bus.log, self._channels.effects
+        emitter = Emitter(self.shard, log, effects, self._origin, self._intake.wake)
         try:
             async with asyncio.TaskGroup() as tasks:
                 helpers = [tasks.create_task(emitter.run())]
                 helpers.append(tasks.create_task(self._show_progress()))
                 helpers.append(tasks.create_task(self._keep_snapshots()))
-                helpers += [tasks.create_task(self._pump(t)) for t in self._seat.name.inputs]
+                for topic, tail in self._channels.inboxes.items():
+                    helpers.append(tasks.create_task(self._intake.pump(topic, tail)))
                 await self._decide_until_done(emitter)
                 await self._hand_over(emitter)
                 for helper in helpers:
                     helper.cancel()
         finally:
             self.close()
-            await effects.close()
 
     def close(self) -> None:
         """Tell all who wait that nothing more is committed in this term."""
@@ -123,10 +125,6 @@ class Term(Generic[S]):
     @property
     def _origin(self) -> str:
         return self._seat.name.origin
-
-    async def _pump(self, topic: str) -> None:
-        offset, partition = self.shard.consumed.get(topic, 0), self._seat.name.partition
-        await self._intake.pump(self._seat.bus.log, topic, partition, offset)
 
     # -- deciding ---------------------------------------------------------------------------
 
@@ -232,7 +230,7 @@ class Term(Generic[S]):
 
     async def _append(self, records: Sequence[Record]) -> int:
         name = self._seat.name
-        first = await self._appender.append(name.log, name.partition, records)
+        first = await self._channels.log.append(name.log, name.partition, records)
         self._seat.archive.note_appended(records)
         self.appended_at = self._seat.clock.monotonic()
         return first
@@ -307,4 +305,5 @@ class Term(Generic[S]):
         farewell: list[Record] = []
         self._encode(self.shard.beat(now), farewell)
         self._encode(self.shard.resign(now, self._heir()), farewell)
+        self.close()  # before the resignation stands and somebody else decides
         await self._append(farewell)

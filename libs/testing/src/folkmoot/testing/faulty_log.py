@@ -205,6 +205,8 @@ class FaultyAppender:
         async with self._order.setdefault((topic, partition), asyncio.Lock()):
             if self._closed:
                 raise AppendUncertain("the appender is closed")
+            if not records:
+                return await self._log.end_offset(topic, partition)
             first, fault = await self._log.land(topic, partition, records)
         await self._log.answer(topic, fault)
         return first

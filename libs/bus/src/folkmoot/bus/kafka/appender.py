@@ -17,12 +17,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
 
 from folkmoot.bus.kafka.admin import Admin
-from folkmoot.bus.kafka.brokers import unknown
+from folkmoot.bus.kafka.brokers import Brokers, unknown
 from folkmoot.bus.kafka.producers import bury
 from folkmoot.bus.limits import check_records, size_of
 from folkmoot.bus.ports import (
@@ -51,11 +51,13 @@ class KafkaAppender:
 
     def __init__(
         self,
+        brokers: Brokers,
         producer: AIOKafkaProducer,
         admin: Admin,
         record_limit_bytes: int,
         on_buried: Callable[[KafkaAppender], None],
     ) -> None:
+        self._brokers = brokers
         self.producer = producer
         self.admin = admin
         self._limit = record_limit_bytes
@@ -72,6 +74,7 @@ class KafkaAppender:
         if self._burial is not None:
             raise BusUnavailable("This appender is closed. Ask the log for another one.")
         if not records:
+            await self._reach(topic, partition)
             return await self.admin.end_offset(topic, partition)
         compacted = self.admin.compacted(topic)
         size = check_records(topic, records, self._limit, compacted=compacted)
@@ -81,6 +84,16 @@ class KafkaAppender:
         call = Call(records, size, asyncio.get_running_loop().create_future())
         lane.put(call)
         return await call.done
+
+    async def _reach(self, topic: str, partition: int) -> None:
+        """Learn who leads the partition and connect to it, which a first append would wait for."""
+        await self.admin.require(topic, partition)
+        with self._brokers.explained():
+            client = self.producer.client
+            await self.producer.partitions_for(topic)
+            node = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+            if node is not None and node >= 0:
+                await client.ready(node)
 
     async def close(self) -> None:
         """See the port."""

@@ -73,7 +73,9 @@ class KafkaLog:
         self._check_open()
         with self._brokers.explained():
             producer = await start_producer(self._brokers, 2 * self._limit)
-        appender = KafkaAppender(producer, self._admin, self._limit, self._appenders.discard)
+        appender = KafkaAppender(
+            self._brokers, producer, self._admin, self._limit, self._appenders.discard
+        )
         self._appenders.add(appender)
         return appender
 

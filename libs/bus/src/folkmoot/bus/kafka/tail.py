@@ -8,6 +8,8 @@ Invariants:
 - An offset that the log does not have is an error; nothing is reset silently.
 - Silence is reported only while the broker answers: aiokafka itself retries for ever and says
   nothing, so the time of its last answered fetch is watched.
+- Nothing is fetched before the first read or seek, so that a tail kept ready for later costs no
+  traffic, and gives its first record in one round trip.
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ class KafkaTail:
             brokers, fetch_max_wait_ms=FETCH_WAIT_MS, max_partition_fetch_bytes=FETCH_BYTES
         )
         consumer.assign([place])
+        consumer.pause(place)
         consumer.seek(place, offset)
         return cls(brokers, consumer, place, offset, on_close)
 
@@ -82,6 +85,7 @@ class KafkaTail:
         Raises:
             CorruptLog: the log has no record at this position, or one that cannot be read.
         """
+        self._begin()
         try:
             fetched = await self._consumer.getmany(
                 self._place, timeout_ms=timeout_ms, max_records=max_records
@@ -108,10 +112,17 @@ class KafkaTail:
             for r in records
         ]
 
+    def _begin(self) -> None:
+        if not self._closed and self._consumer.paused():
+            self._answered_at = self._loop.time()
+            self._consumer.resume(self._place)
+
     def seek(self, offset: int) -> None:
         """See the port."""
-        self._position = offset
-        self._consumer.seek(self._place, offset)
+        if offset != self._position:
+            self._position = offset
+            self._consumer.seek(self._place, offset)
+        self._begin()
 
     async def close(self) -> None:
         """See the port. A read that waits fails with `BusUnavailable`."""
