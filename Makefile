@@ -9,7 +9,7 @@ SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down check fmt lint type layers tidy test unit contract integration e2e \
-        chaos bench-smoke bench-teams bench-failover clean
+        sim chaos mutants bench-smoke bench-teams bench-failover clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ e2e: setup ## Run the whole platform, embedded and as processes
 chaos: setup ## Kill, pause and cut everything for SECONDS, drawn from SEED; ARGS=--help
 	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+sim: setup ## Run SEEDS=n simulated worlds, each with other faults
+	@$(BIN)/folkmoot-sim --seeds $(or $(SEEDS),2000) $(ARGS)
 
 bench-smoke: setup ## Measure the first run and the no-op saga; JSON=FILE writes the rows
 	@$(BIN)/python -m bench.smoke $(if $(JSON),--json $(JSON))
