@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.rows import Row, arguments, report
+from bench.rows import Row, options, report
 from folkmoot.bus import Bus, connect
 from folkmoot.bus.ports import Record
 from folkmoot.contracts.snapshots import encode_snapshot
@@ -131,5 +131,5 @@ async def main(json: Path | None, *, quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    chosen = arguments(__doc__ or "")
+    chosen = options(__doc__ or "").parse_args()
     asyncio.run(main(chosen.json, quick=chosen.quick))

@@ -20,7 +20,7 @@ import nats
 import psutil
 from nats.aio.client import Client as NatsConnection
 
-from bench.rows import Row, arguments, report
+from bench.rows import Row, options, report
 from folkmoot.bus import connect
 from folkmoot.bus.ports import Bus
 from folkmoot.cli.platform import options_for
@@ -257,7 +257,7 @@ async def measure(scale: Scale) -> list[Row]:
 
 def main() -> None:
     """Measure, print, and write the rows if asked to."""
-    given = arguments(__doc__ or "")
+    given = options(__doc__ or "").parse_args()
     rows = asyncio.run(measure(QUICK if given.quick else FULL))
     report("Folkmoot, the election of many teams", rows, given.json)
 

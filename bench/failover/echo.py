@@ -38,6 +38,7 @@ class Echo:
     name = "echo"
     inputs: Mapping[str, type] = by_wire_name(Ping)
     events: Mapping[str, type] = by_wire_name(Pinged)
+    outputs: Mapping[str, type] = {}
 
     def initial(self) -> list[int]:
         """Return the count before the first."""

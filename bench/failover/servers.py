@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from folkmoot.local import ports
@@ -20,8 +20,9 @@ SESSION_MS = 1_000
 class QuickKafka(KafkaServer):
     """A Kafka that allows consumer groups sessions as short as the leases beside them."""
 
-    def _properties(self) -> str:
-        return f"{super()._properties()}group.min.session.timeout.ms={SESSION_MS}\n"
+    def properties(self) -> Mapping[str, str | int]:
+        """Return the settings of the next run."""
+        return {**super().properties(), "group.min.session.timeout.ms": SESSION_MS}
 
 
 class JetStream(NatsServer):

@@ -99,6 +99,7 @@ class RelayMachine:
 
     inputs: Mapping[str, type] = by_wire_name(Put, Passed)
     events: Mapping[str, type] = by_wire_name(Kept, Taken, Rang, Began)
+    outputs: Mapping[str, type] = by_wire_name(Passed)
 
     def __init__(self, name: str, origin: str, to: str) -> None:
         self.name, self._origin, self._to = name, origin, to
