@@ -9,7 +9,7 @@ from typing import Any
 from folkmoot.core.breaker import BreakerMachine, BreakerSettings
 from folkmoot.core.election import ElectionMachine, ElectionSettings
 from folkmoot.core.event_store import EventStoreMachine, EventStoreSettings
-from folkmoot.core.kernel import Effect, Local, Machine
+from folkmoot.core.kernel import Effect, Local, Machine, Send
 from folkmoot.core.messages import (
     Address,
     Append,
@@ -17,11 +17,14 @@ from folkmoot.core.messages import (
     Call,
     CancelCall,
     CancelSaga,
+    ConfigureTeam,
     Failure,
     Join,
+    Leader,
     Leave,
     NewEvent,
     Outcome,
+    Policy,
     RegisterAgent,
     ResignLeadership,
     Task,
@@ -37,6 +40,8 @@ from folkmoot.core.worker import (
     WorkerSettings,
 )
 from folkmoot.testing.histories.history import Player
+
+POLICIES: tuple[Policy, ...] = ("sticky", "priority", "preferred")
 
 SICK = Failure("ConnectionError", "no route")
 BROKEN = Failure("broken", "it broke", retryable=False)
@@ -217,7 +222,10 @@ class WorkerPlayer:
 
 
 class ElectionPlayer:
-    """Members that join, beat, forget to, resign and leave."""
+    """Members that join, beat, forget to, resign and leave; people who say whom a team wants."""
+
+    def __init__(self) -> None:
+        self._leaders: dict[str, Leader] = {}
 
     def machine(self) -> Machine[Any]:
         """See the port."""
@@ -225,20 +233,35 @@ class ElectionPlayer:
 
     def hear(self, effect: Effect) -> None:
         """See the port."""
+        if isinstance(effect, Send) and isinstance(effect.message, Leader):
+            self._leaders[effect.message.team] = effect.message
 
     def next(self, random: Random, now: int) -> object:
         """See the port."""
         member, team = f"m{random.randrange(8)}", f"team-{random.randrange(5)}"
-        kind = random.randrange(20)
+        kind = random.randrange(22)
         if kind < 8:
             agents = ("writer",) if kind % 2 else ()
             ttl_ms = 400 if random.random() < 0.9 else 300
-            return Join(team, member, f"node-{member}", ttl_ms, random.randrange(3), agents)
+            labels = {"zone": random.choice("ab")}
+            return Join(team, member, f"node-{member}", ttl_ms, kind % 3, agents, labels)
         if kind < 16:
             return BeatSession(member)
         if kind < 18:
-            return Leave(member)
-        return ResignLeadership(team, member, random.randrange(200))
+            return Leave(member, team if kind % 2 else "")
+        if kind < 20:
+            policy = random.choice(POLICIES)
+            labels = {"zone": "a"} if random.random() < 0.2 else {}
+            return ConfigureTeam(team, policy, ("node-m1",), labels, tenure_ms_min=0)
+        return self._resignation(random, team, member)
+
+    def _resignation(self, random: Random, team: str, member: str) -> ResignLeadership:
+        """Return that of a leader, if one is known and luck will have it, or else of anybody."""
+        leader = self._leaders.get(team)
+        if leader is None or leader.leader is None or random.random() < 0.3:
+            return ResignLeadership(team, member, random.randrange(200))
+        to = f"m{random.randrange(8)}" if random.random() < 0.5 else None
+        return ResignLeadership(team, leader.leader, leader.epoch, to)
 
 
 class EventStorePlayer:
