@@ -78,6 +78,9 @@ chaos: setup ## Kill, pause and cut everything for SECONDS, drawn from SEED; ARG
 sim: setup ## Run SEEDS=n simulated worlds, each with other faults
 	@$(BIN)/folkmoot-sim --seeds $(or $(SEEDS),2000) $(ARGS)
 
+mutants: setup ## Plant defects into the kernel and the machines, and see each noticed
+	@$(BIN)/python -m tests.mutants.run $(ARGS)
+
 bench-smoke: setup ## Measure the first run and the no-op saga; JSON=FILE writes the rows
 	@$(BIN)/python -m bench.smoke $(if $(JSON),--json $(JSON))
 
