@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -84,6 +85,16 @@ async def test_a_standby_writes_and_its_leader_need_not(world: World) -> None:
     await busy(world, lambda: standby.replica.archive.written >= 4)
     assert leader.replica.archive.written == 0
     assert {manifest.member for manifest in kept(world)} == {standby.name}
+
+
+async def test_standbys_do_not_write_what_another_has_written(world: World) -> None:
+    world.start("a", "b", "c", "d", timing=OFTEN)
+    await world.leader()
+    archives = [member.replica.archive for member in world.members.values()]
+    await busy(world, lambda: sum(archive.written for archive in archives) >= 8)
+    records = world.storage.partitions[SNAPSHOTS]
+    uptos = [orjson.loads(r.value or b"")["upto"] for r in records if r.key in (b"a", b"b")]
+    assert min(later - earlier for earlier, later in pairwise(uptos)) >= EVERY // 2
 
 
 async def test_a_leader_that_is_alone_writes_what_its_log_says(world: World) -> None:
@@ -222,6 +233,7 @@ SPOILERS: dict[str, Spoiler] = {
     "chunk missing": lose(b"PLACE/0"),
     "chunk truncated": alter(lambda value: value[: len(value) // 2]),
     "bit flipped": alter(lambda value: value[:50] + bytes([value[50] ^ 1]) + value[51:]),
+    "state altered": alter(lambda value: value.replace(b'["rang",[]]', b'["rang",[7]]')),
     "manifest altered": alter(lambda value: value.replace(b'"upto":', b'"upto":1'), b"PLACE"),
     "manifest of another log": alter(
         lambda value: orjson.dumps(orjson.loads(value) | {"last": "0"}), b"PLACE"
@@ -336,7 +348,9 @@ async def test_a_log_made_anew_during_an_outage_is_refused(world: World, records
     world.storage.make_anew("log", 0)
     world.storage.land("log", 0, [Record(r.value, r.key, r.headers) for r in old[1:]][:records])
     standby.log.down = False
+    standby.roles.clear()
     await assert_halted(standby, "does not hold the record any more")
+    assert Role.FOLLOWING not in standby.roles
 
 
 async def test_a_log_made_anew_under_a_standby_halts_it(world: World) -> None:
