@@ -121,6 +121,20 @@ async def test_a_snapshot_is_what_a_reader_makes_of_the_log(world: World) -> Non
         assert shelf(world).read(manifest) == b"".join(lines)
 
 
+async def test_who_knows_more_than_the_log_takes_no_snapshot(world: World) -> None:
+    """As a leader that handed over does, until its heir has said how far the effects are."""
+    (a,) = world.start("a")
+    await world.leader()
+    world.send(1, 2)
+    await world.told(1, 3)
+    await a.crash()
+    shard, archive = world.history(), a.replica.archive
+    archive.note(world.storage.partitions["log", 0])
+    assert await archive.draft(shard) is not None
+    shard.acknowledge(shard.next_offset + 1)
+    assert await archive.draft(shard) is None
+
+
 async def test_the_topic_holds_two_snapshots_and_nothing_else(world: World) -> None:
     (a,) = world.start("a", timing=OFTEN)
     await busy(world, lambda: a.replica.archive.written >= 5)
