@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -86,6 +87,16 @@ async def test_a_standby_writes_and_its_leader_need_not(world: World) -> None:
     assert {manifest.member for manifest in kept(world)} == {standby.name}
 
 
+async def test_standbys_do_not_write_what_another_has_written(world: World) -> None:
+    world.start("a", "b", "c", "d", timing=OFTEN)
+    await world.leader()
+    archives = [member.replica.archive for member in world.members.values()]
+    await busy(world, lambda: sum(archive.written for archive in archives) >= 8)
+    records = world.storage.partitions[SNAPSHOTS]
+    uptos = [orjson.loads(r.value or b"")["upto"] for r in records if r.key in (b"a", b"b")]
+    assert min(later - earlier for earlier, later in pairwise(uptos)) >= EVERY // 2
+
+
 async def test_a_leader_that_is_alone_writes_what_its_log_says(world: World) -> None:
     (a,) = world.start("a", timing=OFTEN)
     await busy(world, lambda: a.replica.archive.written >= 2)
@@ -108,6 +119,20 @@ async def test_a_snapshot_is_what_a_reader_makes_of_the_log(world: World) -> Non
     for manifest in kept(world):
         lines = encode_snapshot(take(world.history(manifest.upto)))
         assert shelf(world).read(manifest) == b"".join(lines)
+
+
+async def test_who_knows_more_than_the_log_takes_no_snapshot(world: World) -> None:
+    """As a leader that handed over does, until its heir has said how far the effects are."""
+    (a,) = world.start("a")
+    await world.leader()
+    world.send(1, 2)
+    await world.told(1, 3)
+    await a.crash()
+    shard, archive = world.history(), a.replica.archive
+    archive.note(world.storage.partitions["log", 0])
+    assert await archive.draft(shard) is not None
+    shard.acknowledge(shard.next_offset + 1)
+    assert await archive.draft(shard) is None
 
 
 async def test_the_topic_holds_two_snapshots_and_nothing_else(world: World) -> None:
@@ -222,6 +247,7 @@ SPOILERS: dict[str, Spoiler] = {
     "chunk missing": lose(b"PLACE/0"),
     "chunk truncated": alter(lambda value: value[: len(value) // 2]),
     "bit flipped": alter(lambda value: value[:50] + bytes([value[50] ^ 1]) + value[51:]),
+    "state altered": alter(lambda value: value.replace(b'["rang",[]]', b'["rang",[7]]')),
     "manifest altered": alter(lambda value: value.replace(b'"upto":', b'"upto":1'), b"PLACE"),
     "manifest of another log": alter(
         lambda value: orjson.dumps(orjson.loads(value) | {"last": "0"}), b"PLACE"
@@ -336,7 +362,9 @@ async def test_a_log_made_anew_during_an_outage_is_refused(world: World, records
     world.storage.make_anew("log", 0)
     world.storage.land("log", 0, [Record(r.value, r.key, r.headers) for r in old[1:]][:records])
     standby.log.down = False
+    standby.roles.clear()
     await assert_halted(standby, "does not hold the record any more")
+    assert Role.FOLLOWING not in standby.roles
 
 
 async def test_a_log_made_anew_under_a_standby_halts_it(world: World) -> None:

@@ -24,7 +24,6 @@ from folkmoot.core.kernel import (
     Led,
     Local,
     LogRecord,
-    LogTruncated,
     Received,
     Refused,
     Shard,
@@ -216,11 +215,6 @@ class Term(Generic[S]):
         first = await self._append(records)
         if first == self.shard.next_offset:
             requests = self.shard.commit(first, len(records))
-        elif first < self.shard.next_offset:
-            raise LogTruncated(
-                f"{self._origin} gave an entry the offset {first}, where another was read before: "
-                "the log was truncated, or its topic made anew"
-            )
         else:
             requests = await self._read_own(first, first + len(records))
             emitter.follow(self.shard)
