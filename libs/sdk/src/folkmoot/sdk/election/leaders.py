@@ -7,9 +7,10 @@ that is read is not always the newest: `Leaders` keeps, for each team, the one d
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from folkmoot.bus.ports import Bus, Stored
+from folkmoot.bus.ports import Bus, BusUnavailable, Stored
 from folkmoot.contracts.envelope import decode_message
 from folkmoot.core.kernel import NOTHING, Mark
 from folkmoot.core.messages import LEADERS, Leader
@@ -19,6 +20,10 @@ READ_RECORDS_MAX = 1_000
 READ_TIMEOUT_MS = 200
 CHUNK = 100
 """Records that are taken in before anything else gets a turn."""
+
+RETRY_S = 0.5
+
+logger = logging.getLogger("folkmoot.election")
 
 BEFORE_ALL = Mark(NOTHING, NOTHING)
 
@@ -70,18 +75,26 @@ async def read_leaders(bus: Bus) -> Mapping[str, Leader]:
 async def follow_leaders(bus: Bus, leaders: Leaders | None = None) -> AsyncIterator[Leader]:
     """Yield who leads each team, and then every change of its record, as it comes.
 
+    An outage of the bus is waited for, and nothing is missed.
+
     Raises:
-        BusError: the bus cannot be read now.
+        UnknownTopic: Folkmoot has never been started on this bus.
     """
-    leaders = leaders or Leaders()
-    tail = await bus.log.tail(LEADERS, 0, 0)
-    try:
-        while True:
-            records = await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS)
-            for number, record in enumerate(records, start=1):
-                if (news := leaders.take(record)) is not None:
-                    yield news
-                if number % CHUNK == 0:
-                    await asyncio.sleep(0)
-    finally:
-        await tail.close()
+    leaders, offset = leaders or Leaders(), 0
+    while True:
+        try:
+            tail = await bus.log.tail(LEADERS, 0, offset)
+            try:
+                while True:
+                    records = await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS)
+                    for number, record in enumerate(records, start=1):
+                        offset = record.offset + 1
+                        if (news := leaders.take(record)) is not None:
+                            yield news
+                        if number % CHUNK == 0:
+                            await asyncio.sleep(0)
+            finally:
+                await tail.close()
+        except BusUnavailable as error:
+            logger.warning("who leads is not known now: %s", error)
+            await asyncio.sleep(RETRY_S)
