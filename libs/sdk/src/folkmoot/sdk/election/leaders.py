@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from folkmoot.bus.ports import Bus, BusUnavailable, Stored
+from folkmoot.bus.ports import Bus, BusUnavailable, Stored, Tail
 from folkmoot.contracts.envelope import decode_message
 from folkmoot.core.kernel import NOTHING, Mark
 from folkmoot.core.messages import LEADERS, Leader
@@ -79,22 +79,31 @@ async def follow_leaders(bus: Bus, leaders: Leaders | None = None) -> AsyncItera
 
     Raises:
         UnknownTopic: Folkmoot has never been started on this bus.
+        BusUnavailable: it is away before anything was read.
     """
-    leaders, offset = leaders or Leaders(), 0
+    leaders = leaders or Leaders()
+    tail = await bus.log.tail(LEADERS, 0, 0)
+    try:
+        while True:
+            records = await read_on(tail, "who leads")
+            for number, record in enumerate(records, start=1):
+                if (news := leaders.take(record)) is not None:
+                    yield news
+                if number % CHUNK == 0:
+                    await asyncio.sleep(0)
+    finally:
+        await tail.close()
+
+
+async def read_on(tail: Tail, what: str) -> Sequence[Stored]:
+    """Return what comes next, however long the bus is away; `what` is not known meanwhile.
+
+    The tail is kept: to open another is dear, and the less there is of something the less one
+    should use of it.
+    """
     while True:
         try:
-            tail = await bus.log.tail(LEADERS, 0, offset)
-            try:
-                while True:
-                    records = await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS)
-                    for number, record in enumerate(records, start=1):
-                        offset = record.offset + 1
-                        if (news := leaders.take(record)) is not None:
-                            yield news
-                        if number % CHUNK == 0:
-                            await asyncio.sleep(0)
-            finally:
-                await tail.close()
+            return await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS)
         except BusUnavailable as error:
-            logger.warning("who leads is not known now: %s", error)
+            logger.warning("%s is not known now: %s", what, error)
             await asyncio.sleep(RETRY_S)
