@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import pytest
 
 from folkmoot.bus.ports import Record, Stored
-from folkmoot.core.election import LeaderConfirmed
+from folkmoot.contracts.envelope import encode_message, origin_headers
+from folkmoot.core.election import ElectionMachine, ElectionSettings, LeaderConfirmed, Republish
+from folkmoot.core.election.state import Team
+from folkmoot.core.kernel import Mark, Shard
 from folkmoot.core.messages import LEADERS, Leader
+from folkmoot.election import guarding
+from folkmoot.runtime.seat import ShardName
+from folkmoot.runtime.shards import shard_name
 from folkmoot.sdk.election.leaders import read_leaders
 from folkmoot.testing.eventually import eventually
 from tests.unit.sdk.election.town import Town
@@ -92,3 +99,60 @@ async def test_what_a_zombie_wrote_last_is_told_once(town: Town) -> None:
     town.storage.land(LEADERS, 0, [old])
     await asyncio.sleep(5)
     assert len(town.events(LeaderConfirmed)) == confirmed + 1
+
+
+async def test_what_is_still_to_be_sent_is_not_said_again(town: Town) -> None:
+    """A new leader of the shard finds an old record on the topic, and has the new one in hand."""
+    a, b = town.program("a"), town.program("b")
+    await a.client.team("news").leadership()
+    unsent = town.services[0][2].fail(LEADERS, "held")
+    waiting = asyncio.ensure_future(b.client.team("news").leadership())
+    await unsent.hit.wait()
+    town.services[0][1].cancel()
+    await asyncio.wait([town.services[0][1]])
+    await town.start_service("s2")
+    held = town.services[1][2].fail(LEADERS, "held")
+    await held.hit.wait()
+    await asyncio.sleep(2)
+    held.gate.set()
+    await eventually(lambda: last(town).members == (a.member, b.member))
+    await asyncio.sleep(2)
+    assert len(town.events(LeaderConfirmed)) == 1
+    waiting.cancel()
+
+
+@dataclass
+class Leading:
+    """A replica that leads and has sent all that it has decided of one team."""
+
+    revision: int
+    submitted: list[object] = field(default_factory=list)
+    leads: bool = True
+    name: ShardName = field(default_factory=lambda: shard_name("election", 0))
+
+    def __post_init__(self) -> None:
+        machine = ElectionMachine(ElectionSettings(), 0)
+        self.shard = Shard(machine, "s")
+        self.shard.state.teams["news"] = Team("news", revision=self.revision)
+        self.shard.emitted = self.revision
+
+    def submit(self, message: object) -> None:
+        self.submitted.append(message)
+
+
+@pytest.mark.parametrize(("newest", "submitted"), [(9, []), (8, [Republish("news")])])
+async def test_a_record_is_found_wanting_only_when_all_were_read(
+    town: Town, newest: int, submitted: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guarding, "READ_RECORDS_MAX", 1)
+    for offset in (3, 4, newest):
+        extra = origin_headers("folkmoot.election.log/0", Mark(offset, 0))
+        value, headers = encode_message(
+            Leader("news", None, 3, (), 0, ""), event_id="e", source="s", at=0, extra=extra
+        )
+        town.storage.land(LEADERS, 0, [Record(value, b"news", headers)])
+    replica = Leading(9)
+    guard = asyncio.create_task(guarding.Guard(town.bus()[0], [replica]).run())  # type: ignore[list-item]
+    await asyncio.sleep(0.3)
+    guard.cancel()
+    assert replica.submitted[:1] == submitted

@@ -291,6 +291,7 @@ def test_leaving_one_team_leaves_the_others_as_they_are() -> None:
         ("news", "b", "left", ("b",))
     ]
     assert moot.leader("weather") == "a"
+    assert list(moot.state.sessions["a"].teams) == ["weather"]
     moot.hear(BeatSession("a"), after_ms=TTL_MS - 1)
     moot.hear(BeatSession("b"))
     assert moot.hear(Tick(), after_ms=1) == []

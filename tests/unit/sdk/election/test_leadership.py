@@ -18,6 +18,7 @@ from folkmoot.core.messages import (
     inbox,
     log,
 )
+from folkmoot.sdk.election.confirming import Ended
 from folkmoot.sdk.election.lease import Lease
 from folkmoot.sdk.errors import ElectionRefused, LeadershipLost
 from folkmoot.testing.eventually import eventually
@@ -135,6 +136,15 @@ async def test_what_the_log_says_is_heard_before_the_record_on_the_topic(
     assert not waiting.done()
     held.gate.set()
     await waiting
+
+
+async def test_the_end_of_a_session_ends_every_lease_of_its_shard_and_no_other(town: Town) -> None:
+    a = town.program("a")
+    leases = [await lead(a, f"team-{n}") for n in range(6)]
+    a.candidate._hear(Ended(0, leases[0].epoch + 1_000))
+    lost = {lease.team for lease in leases if lease.lost.is_set()}
+    assert lost == {lease.team for lease in leases if partition_of(lease.team, PARTITIONS) == 0}
+    assert 0 < len(lost) < 6
 
 
 async def test_a_program_cut_off_from_the_log_loses_its_lease_in_time(town: Town) -> None:

@@ -22,10 +22,9 @@ from folkmoot.bus.ports import Bus, BusError, Stored
 from folkmoot.contracts.codec import UnreadableRecord, decode_control, decode_events
 from folkmoot.core.kernel import NOTHING, Claim, Entry
 from folkmoot.core.messages import log
+from folkmoot.sdk.election.leaders import read_on
 
 LOG = log("election")
-READ_RECORDS_MAX = 2_000
-READ_TIMEOUT_MS = 500
 RETRY_S = 0.2
 
 _REJECTED = b"folkmoot.input-rejected."
@@ -106,7 +105,7 @@ class Confirmations:
                 tail = await self._bus.log.tail(LOG, shard, offset)
                 try:
                     while True:
-                        for record in await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS):
+                        for record in await read_on(tail, "what the election decided"):
                             offset = record.offset + 1
                             self._take(reader, record)
                 finally:

@@ -7,9 +7,10 @@ that is read is not always the newest: `Leaders` keeps, for each team, the one d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from folkmoot.bus.ports import Bus, Stored
+from folkmoot.bus.ports import Bus, BusUnavailable, Stored, Tail
 from folkmoot.contracts.envelope import decode_message
 from folkmoot.core.kernel import NOTHING, Mark
 from folkmoot.core.messages import LEADERS, Leader
@@ -19,6 +20,10 @@ READ_RECORDS_MAX = 1_000
 READ_TIMEOUT_MS = 200
 CHUNK = 100
 """Records that are taken in before anything else gets a turn."""
+
+RETRY_S = 0.5
+
+logger = logging.getLogger("folkmoot.election")
 
 BEFORE_ALL = Mark(NOTHING, NOTHING)
 
@@ -70,14 +75,17 @@ async def read_leaders(bus: Bus) -> Mapping[str, Leader]:
 async def follow_leaders(bus: Bus, leaders: Leaders | None = None) -> AsyncIterator[Leader]:
     """Yield who leads each team, and then every change of its record, as it comes.
 
+    An outage of the bus is waited for, and nothing is missed.
+
     Raises:
-        BusError: the bus cannot be read now.
+        UnknownTopic: Folkmoot has never been started on this bus.
+        BusUnavailable: it is away before anything was read.
     """
     leaders = leaders or Leaders()
     tail = await bus.log.tail(LEADERS, 0, 0)
     try:
         while True:
-            records = await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS)
+            records = await read_on(tail, "who leads")
             for number, record in enumerate(records, start=1):
                 if (news := leaders.take(record)) is not None:
                     yield news
@@ -85,3 +93,17 @@ async def follow_leaders(bus: Bus, leaders: Leaders | None = None) -> AsyncItera
                     await asyncio.sleep(0)
     finally:
         await tail.close()
+
+
+async def read_on(tail: Tail, what: str) -> Sequence[Stored]:
+    """Return what comes next, however long the bus is away; `what` is not known meanwhile.
+
+    The tail is kept: to open another is dear, and the less there is of something the less one
+    should use of it.
+    """
+    while True:
+        try:
+            return await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS)
+        except BusUnavailable as error:
+            logger.warning("%s is not known now: %s", what, error)
+            await asyncio.sleep(RETRY_S)

@@ -85,6 +85,7 @@ class Membership:
         self._leaders = Leaders(self._candidatures.__contains__)
         self._asked_at: dict[str, int] = {}
         self._asked: dict[str, tuple[int, int]] = {}
+        self._shards: dict[str, int] = {}
         self._resigned_at: dict[tuple[str, int], int] = {}
         self._beats = 0
         self._beat_due_at = 0
@@ -140,7 +141,7 @@ class Membership:
                 async for leader in follow_leaders(self._bus, self._leaders):
                     self._tell_news(leader)
             except BusError as error:
-                logger.warning("who leads is not known now: %s", error)
+                logger.warning("who leads cannot be read: %s", error)
                 await asyncio.sleep(RETRY_S)
 
     def _tell_news(self, leader: Leader) -> None:
@@ -176,16 +177,14 @@ class Membership:
 
     async def _do_what_is_due(self) -> None:
         self._work.clear()
-        partitions = await self._partitions()
         now = self._clock.monotonic()
         if now >= self._beat_due_at:
             self._beat_due_at = now + self._ttl_ms // BEATS_PER_TTL
             self._beats += 1
             self.on_beat(self._beats)
-            shards = sorted({partition_of(team, partitions) for team in self._asked_at})
-            for shard in shards:
+            for shard in sorted({self._shards[team] for team in self._asked_at}):
                 await self._say(shard, BeatSession(self.member, self._beats), self.member)
-        await self._join_where_needed(partitions)
+        await self._join_where_needed()
         if self._obliging:
             await self._oblige()
 
@@ -206,14 +205,16 @@ class Membership:
         Raises:
             UnknownTopic: there is no election on this bus.
         """
-        return partition_of(team, await self._partitions())
+        if team not in self._shards:
+            self._shards[team] = partition_of(team, await self._partitions())
+        return self._shards[team]
 
-    async def _join_where_needed(self, partitions: int) -> None:
+    async def _join_where_needed(self) -> None:
         now = self._clock.monotonic()
         teams = [team for team in self._unlisted if self._is_to_join(team, now)]
         needed = [each for team in sorted(teams) if (each := self._candidatures.get(team))]
         for first in range(0, len(needed), SENDS_AT_ONCE):
-            joins = [self._join(each, partitions) for each in needed[first : first + SENDS_AT_ONCE]]
+            joins = [self._join(each) for each in needed[first : first + SENDS_AT_ONCE]]
             for outcome in await asyncio.gather(*joins, return_exceptions=True):
                 if isinstance(outcome, BaseException):
                     raise outcome
@@ -222,8 +223,9 @@ class Membership:
         asked_at = self._asked_at.get(team)
         return asked_at is None or now - asked_at >= self._ttl_ms
 
-    async def _join(self, candidature: Candidature, partitions: int) -> None:
+    async def _join(self, candidature: Candidature) -> None:
         team = candidature.team
+        shard = await self.shard_of(team)
         self._asked_at[team] = self._clock.monotonic()
         join = Join(
             team,
@@ -237,7 +239,6 @@ class Membership:
             self._clock.now(),
             self._beats,
         )
-        shard = partition_of(team, partitions)
         offset = await self._say(shard, join, team)
         if offset is not None:
             self._asked[team] = (shard, offset)
