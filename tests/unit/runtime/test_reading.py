@@ -9,7 +9,7 @@ import pytest
 
 from folkmoot.bus.ports import Record
 from folkmoot.contracts.codec import encode_record
-from folkmoot.core.kernel import Beat, Claim, Verdict
+from folkmoot.core.kernel import Beat, Claim, Mark, Verdict
 from folkmoot.runtime.seat import Role
 from folkmoot.runtime.term import ENTRY_BYTES_MAX
 from folkmoot.testing.eventually import eventually
@@ -74,6 +74,15 @@ async def test_ten_poisoned_inputs_in_a_row(world: World) -> None:
     world.send(*[1_000_000] * 10, 1)
     await world.told(1)
     await eventually(lambda: len(world.letters()) == 10)
+
+
+async def test_a_poisoned_effect_that_is_sent_again_is_put_aside_once(world: World) -> None:
+    world.start("a")
+    world.send_from_shard(1_000_000, Mark(3, 0))
+    world.send_from_shard(1_000_000, Mark(3, 0))
+    world.send(1)
+    await world.told(1)
+    assert len([entry for entry in world.entries() if "InputRejected" in str(entry)]) == 1
 
 
 async def test_a_replica_is_being_restored_until_it_has_read_all_there_was(world: World) -> None:

@@ -135,10 +135,9 @@ class Intake:
             self._room.clear()
 
     def _received(self, topic: str, record: Stored) -> Received:
-        if (poison := self._poison.get((topic, record.offset))) is not None:
-            return Received(poison, topic, record.offset)
         decoded = decode_message(record.value, record.headers, self._types)
-        return Received(decoded.message, topic, record.offset, decoded.origin, decoded.mark)
+        message = self._poison.get((topic, record.offset), decoded.message)
+        return Received(message, topic, record.offset, decoded.origin, decoded.mark)
 
     def close(self, reason: Exception) -> None:
         """Tell all who wait that this leader will not commit what they asked for."""
