@@ -9,7 +9,7 @@ SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down check fmt lint type layers tidy test unit contract integration e2e \
-        bench-smoke clean
+        sim bench-smoke clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ integration: setup ## Run what needs a real broker but not the whole platform
 
 e2e: setup ## Run the whole platform, embedded and as processes
 	@$(BIN)/pytest -q tests/e2e
+
+sim: setup ## Run SEEDS=n simulated worlds, each with other faults
+	@$(BIN)/folkmoot-sim --seeds $(or $(SEEDS),2000) $(ARGS)
 
 bench-smoke: setup ## Measure the first run and the no-op saga; JSON=FILE writes the rows
 	@$(BIN)/python -m bench.smoke $(if $(JSON),--json $(JSON))

@@ -1,0 +1,49 @@
+"""What a seed draws before its world begins: how large it is, how it is tuned, how long it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+Scope = Literal["relay", "mesh"]
+
+MESH_SHARE = 0.06
+"""Of all seeds: a mesh costs some twenty times what a pair of relay shards does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The size and tuning of one world."""
+
+    seed: int
+    scope: Scope
+    ttl_ms: int
+    duration_s: float
+    faults: int
+    acquainted: bool
+    """Whether replicas know of each other, so that shards have preferred leaders."""
+    batch_inputs_max: int
+    pending_effects_max: int
+    inputs_per_s: float
+    poison: bool
+    """Whether deciding some inputs breaks, which ends the term of who tries."""
+
+
+def draw(seed: int, scope: Scope | None = None) -> tuple[Draw, Random]:
+    """Return the draw of `seed`, and the randomness that is left for what happens."""
+    random = Random(seed)  # noqa: S311, nothing here is secret
+    chosen: Scope = "mesh" if random.random() < MESH_SHARE else "relay"
+    drawn = Draw(
+        seed=seed,
+        scope=scope or chosen,
+        ttl_ms=random.choice((200, 300, 600)),
+        duration_s=random.uniform(1.0, 3.0),
+        faults=random.randint(0, 12),
+        acquainted=random.random() < 0.4,
+        batch_inputs_max=random.choice((1, 3, 500)),
+        pending_effects_max=random.choice((0, 3, 20_000)),
+        inputs_per_s=random.choice((3.0, 10.0, 30.0)),
+        poison=random.random() < 0.2,
+    )
+    return drawn, random

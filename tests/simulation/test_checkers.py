@@ -1,0 +1,169 @@
+"""Every checker bites: a defect is planted in the product, and the checker that guards against it
+says so. A checker that stays silent here would be no proof of anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from folkmoot.core.kernel import Leadership, Position, Shard
+from folkmoot.runtime.candidacy import OpenCandidacy
+from folkmoot.runtime.emitter import Emitter
+from folkmoot.runtime.replica import Replica
+from folkmoot.testing.simulation.checks import CHECKERS
+from folkmoot.testing.simulation.relay import RelayMachine
+from folkmoot.testing.simulation.run import run_seed
+
+SEEDS_MAX = 60
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def found(*invariants: str) -> str | None:
+    """Run seeds until one of the `invariants` is violated; what was said then."""
+    for seed in range(SEEDS_MAX):
+        for violation in run_seed(seed, "relay").violations:
+            if violation.invariant in invariants:
+                return str(violation)
+    return None
+
+
+def claims_expect_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Leadership, "_is_open_to", lambda _self, _claim: True)
+
+
+def entries_do_not_count_against_claims(patch: pytest.MonkeyPatch) -> None:
+    def open_to(self: Leadership, claim: Any) -> bool:
+        return self.holder is None or claim.expected_term == self.term
+
+    patch.setattr(Leadership, "_is_open_to", open_to)
+
+
+def apply_depends_on_the_member(patch: pytest.MonkeyPatch) -> None:
+    applied = RelayMachine.apply
+
+    def apply(self: RelayMachine, state: Any, event: object, position: Position) -> Any:
+        made = applied(self, state, event, position)
+        if state.kept:
+            state.rang["by"] = id(self) % 1_000
+        return made
+
+    patch.setattr(RelayMachine, "apply", apply)
+
+
+def leaders_apply_twice(patch: pytest.MonkeyPatch) -> None:
+    decide = RelayMachine.decide
+
+    def decided(self: RelayMachine, state: Any, message: object, now: int) -> Any:
+        events = decide(self, state, message, now)
+        state.leaders.append("decided")
+        return events
+
+    patch.setattr(RelayMachine, "decide", decided)
+
+
+def nothing_is_a_duplicate(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Shard, "is_duplicate", lambda _self, _received: False)
+
+
+def consumption_is_not_logged(patch: pytest.MonkeyPatch) -> None:
+    consume = Shard._consume
+
+    def consumed(self: Shard[Any], received: Any) -> None:
+        consume(self, received)
+        self._unlogged_consumed.clear()
+
+    patch.setattr(Shard, "_consume", consumed)
+
+
+def alarms_ring_early(patch: pytest.MonkeyPatch) -> None:
+    due, decided = RelayMachine.due, RelayMachine.decide
+
+    def early(self: RelayMachine, state: Any) -> int | None:
+        at = due(self, state)
+        return None if at is None else at - 50
+
+    def decide(self: RelayMachine, state: Any, message: object, at: int) -> Any:
+        return decided(self, state, message, at + 50)
+
+    patch.setattr(RelayMachine, "due", early)
+    patch.setattr(RelayMachine, "decide", decide)
+
+
+def effects_leave_before_their_entry(patch: pytest.MonkeyPatch) -> None:
+    decide = Shard.decide
+
+    def decided(self: Shard[Any], received: Any, now: int) -> Any:
+        entry = decide(self, received, now)
+        if entry is not None:
+            self.pending.extend(self._decided[-1][1])
+            self._decided[-1][1].clear()
+        return entry
+
+    commit = Replica._commit
+
+    async def wake_first(self: Any, records: Any, appender: Any, emitter: Any) -> None:
+        emitter.wake()
+        await commit(self, records, appender, emitter)
+
+    patch.setattr(Shard, "decide", decided)
+    patch.setattr(Replica, "_commit", wake_first)
+
+
+def effects_count_as_sent_when_they_are_not(patch: pytest.MonkeyPatch) -> None:
+    async def send(self: Any, batch: Any) -> None:
+        self._shard.acknowledge(batch[-1].mark.offset)
+
+    patch.setattr(Emitter, "_send", send)
+
+
+def nobody_claims(patch: pytest.MonkeyPatch) -> None:
+    silence = OpenCandidacy.silence_ms
+
+    def never_again(self: OpenCandidacy, leadership: Leadership) -> int | None:
+        return silence(self, leadership) if leadership.term < 0 else None
+
+    patch.setattr(OpenCandidacy, "silence_ms", never_again)
+
+
+def log_time_is_not_clamped(patch: pytest.MonkeyPatch) -> None:
+    def now(self: Any) -> int:
+        self._shard.at = 0
+        return int(self._clock.now())
+
+    patch.setattr(Replica, "_now", now)
+
+
+DEFECTS: list[tuple[str, Plant]] = [
+    ("I1", claims_expect_nothing),
+    ("I2", claims_expect_nothing),
+    ("I1", entries_do_not_count_against_claims),
+    ("I3", apply_depends_on_the_member),
+    ("I8", leaders_apply_twice),
+    ("I4", nothing_is_a_duplicate),
+    ("I4", consumption_is_not_logged),
+    ("I4", alarms_ring_early),
+    ("I5", effects_leave_before_their_entry),
+    ("I5", effects_count_as_sent_when_they_are_not),
+    ("I5", nothing_is_a_duplicate),
+    ("I7", nobody_claims),
+    ("time", log_time_is_not_clamped),
+]
+
+
+@pytest.mark.parametrize(
+    ("invariant", "plant"), DEFECTS, ids=[f"{i}-{p.__name__}" for i, p in DEFECTS]
+)
+@pytest.mark.timeout(600)
+def test_a_planted_defect_is_found(
+    invariant: str, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    assert found(invariant) is not None
+
+
+def test_every_invariant_is_checked_and_bitten() -> None:
+    assert len(CHECKERS) == 9
+    assert {invariant for invariant, _ in DEFECTS} >= {"I1", "I2", "I3", "I4", "I5", "I7", "I8"}

@@ -1,0 +1,51 @@
+"""Worlds by the thousand: whatever the faults of a seed, every invariant holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from folkmoot.testing.simulation.run import run_many, run_seed
+from folkmoot.testing.simulation.transcript import replay_command
+
+SEEDS = int(os.environ.get("FOLKMOOT_SIM_SEEDS", "2000"))
+SAID = (
+    "starts", "crashes", "is paused", "is resumed", "claims", "and leads in term",
+    "which does not count", "kept {", "taken {", "resign of term", "all faults cease",
+)  # fmt: skip
+TOLD = "from folkmoot.testing.simulation.command import main; main(['--seed', '11'])"
+
+
+@pytest.mark.timeout(1_800)
+def test_every_invariant_holds_whatever_the_seed() -> None:
+    ran = 0
+    for report in run_many(range(SEEDS)):
+        ran += 1
+        assert report.violations == [], replay_command(report.draw.seed, None)
+    assert ran == SEEDS
+
+
+def test_the_same_seed_tells_the_same_story_to_the_byte() -> None:
+    told = [_told(hash_seed) for hash_seed in ("1", "2")]
+    assert told[0] == told[1]
+    assert told[0].count(b"\n") > 100
+
+
+def _told(hash_seed: str) -> bytes:
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    return subprocess.run(
+        [sys.executable, "-c", TOLD], env=environment, capture_output=True, check=True
+    ).stdout
+
+
+def test_another_seed_tells_another_story() -> None:
+    assert run_seed(3, tell=True).transcript != run_seed(4, tell=True).transcript
+
+
+def test_a_transcript_says_who_did_what() -> None:
+    stories = [run_seed(seed, "relay", tell=True).transcript for seed in range(12)]
+    for said in SAID:
+        assert any(said in story for story in stories), said
