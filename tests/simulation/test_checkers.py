@@ -10,8 +10,9 @@ import pytest
 
 from folkmoot.core.kernel import Leadership, Position, Shard
 from folkmoot.runtime.candidacy import OpenCandidacy
+from folkmoot.runtime.clock import LogClock
 from folkmoot.runtime.emitter import Emitter
-from folkmoot.runtime.replica import Replica
+from folkmoot.runtime.term import Term
 from folkmoot.testing.simulation.checks import CHECKERS
 from folkmoot.testing.simulation.relay import RelayMachine
 from folkmoot.testing.simulation.run import run_seed
@@ -102,14 +103,14 @@ def effects_leave_before_their_entry(patch: pytest.MonkeyPatch) -> None:
             self._decided[-1][1].clear()
         return entry
 
-    commit = Replica._commit
+    commit = Term._commit
 
-    async def wake_first(self: Any, records: Any, appender: Any, emitter: Any) -> None:
+    async def wake_first(self: Any, records: Any, emitter: Any) -> None:
         emitter.wake()
-        await commit(self, records, appender, emitter)
+        await commit(self, records, emitter)
 
     patch.setattr(Shard, "decide", decided)
-    patch.setattr(Replica, "_commit", wake_first)
+    patch.setattr(Term, "_commit", wake_first)
 
 
 def effects_count_as_sent_when_they_are_not(patch: pytest.MonkeyPatch) -> None:
@@ -129,11 +130,14 @@ def nobody_claims(patch: pytest.MonkeyPatch) -> None:
 
 
 def log_time_is_not_clamped(patch: pytest.MonkeyPatch) -> None:
-    def now(self: Any) -> int:
-        self._shard.at = 0
-        return int(self._clock.now())
+    decide = Shard.decide
 
-    patch.setattr(Replica, "_now", now)
+    def decided(self: Shard[Any], received: Any, now: int) -> Any:
+        self.at = 0
+        return decide(self, received, now)
+
+    patch.setattr(Shard, "decide", decided)
+    patch.setattr(LogClock, "now", lambda self: self._clock.now())
 
 
 DEFECTS: list[tuple[str, Plant]] = [

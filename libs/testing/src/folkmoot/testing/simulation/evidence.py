@@ -19,7 +19,7 @@ from folkmoot.contracts.codec import CONTROL, decode_record
 from folkmoot.core.kernel import InputRejected, Mark, Position, Send
 from folkmoot.core.kernel.machine import Machine
 from folkmoot.core.kernel.rejection import dead_letter
-from folkmoot.runtime.replica import ShardName
+from folkmoot.runtime.seat import ShardName
 from folkmoot.testing.simulation.rule import Ruling, rulings
 
 

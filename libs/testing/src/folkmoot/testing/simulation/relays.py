@@ -13,12 +13,14 @@ from functools import partial
 from folkmoot.bus.ports import Appender, AppendUncertain, Bus, BusError, Record
 from folkmoot.contracts.envelope import encode_message, origin_headers
 from folkmoot.core.kernel import DEAD_LETTERS, Mark
-from folkmoot.runtime.candidacy import OpenCandidacy
-from folkmoot.runtime.replica import NotLeading, Replica, ShardName
+from folkmoot.runtime.candidacy import OpenCandidacy, Pace
+from folkmoot.runtime.presence import Presence
+from folkmoot.runtime.replica import Replica
+from folkmoot.runtime.seat import NotLeading, Role, ShardName
 from folkmoot.runtime.timing import Timing
 from folkmoot.testing.simulation.evidence import Sent
 from folkmoot.testing.simulation.process import Process
-from folkmoot.testing.simulation.relay import Put, RelayMachine
+from folkmoot.testing.simulation.relay import Items, Put, RelayMachine
 from folkmoot.testing.simulation.world import LEADER_WITHIN_MS, ShardPlan, World
 
 FRONT = ShardName("front", "front.log", ("front.in",), 0)
@@ -69,20 +71,6 @@ class RelayWorld:
     # -- programs ---------------------------------------------------------------------------
 
     async def _member(self, world: World, process: Process, bus: Bus) -> None:
-        replicas = [self._replica(world, process, bus, name) for name in (FRONT, BACK)]
-
-        def stop() -> None:
-            for replica in replicas:
-                replica.stop()
-
-        process.stop = stop
-        talking = asyncio.create_task(self._talk(world, process, replicas[0]))
-        await asyncio.gather(*(replica.run() for replica in replicas))
-        talking.cancel()
-
-    def _replica(
-        self, world: World, process: Process, bus: Bus, name: ShardName
-    ) -> Replica[object]:
         draw = world.draw
         timing = Timing(
             ttl_ms=draw.ttl_ms,
@@ -91,16 +79,56 @@ class RelayWorld:
             drain_ms=500,
         )
 
-        def members() -> list[str]:
-            known = [p.name for p in world.alive() if p.replicas and not p.leaving]
-            return known if draw.acquainted else [process.name]
+        def following() -> list[int]:
+            present = (Role.FOLLOWING, Role.LEADING)
+            return [n for n, replica in enumerate(replicas) if replica.role in present]
 
-        replica: Replica[object] = Replica(
-            machine(name),  # type: ignore[arg-type]
+        presence = Presence("relay", process.name, bus.gossip, process, timing, following)
+        replicas: list[Replica[Items]] = []
+        for number, name in enumerate((FRONT, BACK)):
+            candidacy = self._candidacy(world, name, presence, number, timing)
+            replicas.append(self._replica(world, process, bus, name, candidacy, timing))
+
+        def stop() -> None:
+            for replica in replicas:
+                replica.stop()
+
+        process.stop = stop
+        beside = [asyncio.create_task(self._talk(world, process, replicas[0]))]
+        if draw.acquainted:
+            beside.append(asyncio.create_task(presence.run()))
+        await asyncio.gather(*(replica.run() for replica in replicas))
+        for task in beside:
+            task.cancel()
+
+    def _candidacy(
+        self, world: World, name: ShardName, presence: Presence, number: int, timing: Timing
+    ) -> OpenCandidacy:
+        member = presence.member
+        if not world.draw.acquainted:
+            return OpenCandidacy(member, name.origin, timing, lambda: [member])
+
+        def follows(other: str) -> bool:
+            return presence.follows(other, number)
+
+        pace = Pace(timing.ttl_ms)
+        return OpenCandidacy(member, name.origin, timing, presence.members, follows, pace)
+
+    def _replica(
+        self,
+        world: World,
+        process: Process,
+        bus: Bus,
+        name: ShardName,
+        candidacy: OpenCandidacy,
+        timing: Timing,
+    ) -> Replica[Items]:
+        replica = Replica(
+            machine(name),
             name,
             process.name,
             bus,
-            OpenCandidacy(process.name, name.origin, timing, members),
+            candidacy,
             process,
             timing,
             on_local=world.on_local(process, name.origin),
@@ -109,7 +137,7 @@ class RelayWorld:
         world.watch(process, replica)
         return replica
 
-    async def _talk(self, world: World, process: Process, replica: Replica[object]) -> None:
+    async def _talk(self, world: World, process: Process, replica: Replica[Items]) -> None:
         """Submit inputs of the leader's own process."""
         number = 0
         while True:

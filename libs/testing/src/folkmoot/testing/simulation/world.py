@@ -19,7 +19,8 @@ from typing import Any, Protocol
 
 from folkmoot.bus.ports import Bus
 from folkmoot.core.kernel.machine import Machine
-from folkmoot.runtime.replica import Replica, Role, ShardName
+from folkmoot.runtime.replica import Replica
+from folkmoot.runtime.seat import Role, ShardName
 from folkmoot.testing.simulation.broker import Broker
 from folkmoot.testing.simulation.draw import Draw
 from folkmoot.testing.simulation.evidence import (
