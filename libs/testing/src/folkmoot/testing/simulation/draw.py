@@ -8,8 +8,8 @@ from typing import Literal
 
 Scope = Literal["relay", "mesh"]
 
-MESH_SHARE = 0.06
-"""Of all seeds: a mesh costs some twenty times what a pair of relay shards does."""
+MESH_SHARE = 0.15
+"""Of all seeds. A mesh costs three times what a pair of relay shards does."""
 
 
 @dataclass(frozen=True, slots=True)
