@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from folkmoot.core.kernel import Leadership
+from folkmoot.testing.simulation.command import failure, main
 from folkmoot.testing.simulation.run import run_many, run_seed
-from folkmoot.testing.simulation.transcript import replay_command
 
 SEEDS = int(os.environ.get("FOLKMOOT_SIM_SEEDS", "2000"))
 SAID = (
@@ -24,7 +25,7 @@ def test_every_invariant_holds_whatever_the_seed() -> None:
     ran = 0
     for report in run_many(range(SEEDS)):
         ran += 1
-        assert report.violations == [], replay_command(report.draw.seed, None)
+        assert report.violations == [], failure(report, None, tell=True)
     assert ran == SEEDS
 
 
@@ -49,3 +50,21 @@ def test_a_transcript_says_who_did_what() -> None:
     stories = [run_seed(seed, "relay", tell=True).transcript for seed in range(12)]
     for said in SAID:
         assert any(said in story for story in stories), said
+
+
+def test_the_command_says_how_many_seeds_held(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "0:3", "--scope", "relay", "--jobs", "1"]) == 0
+    assert capsys.readouterr().out.startswith("3 seeds")
+
+
+def test_the_command_tells_a_failure_and_how_to_see_it_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Leadership, "_is_open_to", lambda _self, _claim: True)
+    assert main(["--seeds", "0:20", "--scope", "relay", "--jobs", "1"]) == 1
+    told = capsys.readouterr().out
+    *_, last = told.splitlines()
+    seed = int(last.removeprefix("replay it with: folkmoot-sim --seed ").split()[0])
+    assert f"seed {seed}: I" in told
+    assert "all faults cease" in told
+    assert main(["--seed", str(seed), "--scope", "relay", "--quiet"]) == 1

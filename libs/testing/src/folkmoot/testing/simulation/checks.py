@@ -13,7 +13,13 @@ from folkmoot.contracts.envelope import decode_message
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.kernel import InputRejected, Mark, Send
 from folkmoot.testing.simulation.evidence import Checker, Evidence, ShardEvidence, Violation
-from folkmoot.testing.simulation.relay import Did, Kept, Passed, Put, Rang, Taken
+from folkmoot.testing.simulation.relay import Did, Kept, Passed, Put, Rang, RelayMachine, Taken
+from folkmoot.testing.simulation.saga_checks import (
+    effects_are_undone,
+    notes_are_appended_once,
+    plans_are_made_once,
+    sagas_end_once,
+)
 
 
 def one_leader(evidence: Evidence) -> Iterator[Violation]:
@@ -108,6 +114,8 @@ def _consumed_in_order(
 
 def _inputs_decided(evidence: Evidence, origin: str, shard: ShardEvidence) -> Iterator[Violation]:
     sent = evidence.seen.sent[origin]
+    if not isinstance(shard.machine, RelayMachine):
+        return
     decided = _decided(shard)
     counts = Counter(decided)
     for item, count in counts.items():
@@ -298,6 +306,10 @@ CHECKERS: dict[str, Checker] = {
         alarms_ring,
         effects_act_once,
         log_time_never_runs_back,
+        sagas_end_once,
+        effects_are_undone,
+        plans_are_made_once,
+        notes_are_appended_once,
         nothing_went_wrong,
     )
 }

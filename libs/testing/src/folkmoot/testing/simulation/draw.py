@@ -8,8 +8,8 @@ from typing import Literal
 
 Scope = Literal["relay", "mesh"]
 
-MESH_SHARE = 0.06
-"""Of all seeds: a mesh costs some twenty times what a pair of relay shards does."""
+MESH_SHARE = 0.12
+"""Of all seeds. A mesh costs three times what a pair of relay shards does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def draw(seed: int, scope: Scope | None = None) -> tuple[Draw, Random]:
         acquainted=random.random() < 0.4,
         batch_inputs_max=random.choice((1, 3, 500)),
         pending_effects_max=random.choice((0, 3, 20_000)),
-        inputs_per_s=random.choice((3.0, 10.0, 30.0)),
+        inputs_per_s=random.choice((2.0, 8.0, 25.0)),
         poison=random.random() < 0.2,
     )
     return drawn, random

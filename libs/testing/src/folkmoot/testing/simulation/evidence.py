@@ -56,6 +56,15 @@ class Sent:
     acknowledged: bool = False
 
 
+class Act(NamedTuple):
+    """What took effect in the world outside: `verb` is `do` or `undo`."""
+
+    verb: str
+    saga_id: str
+    step_id: str
+    member: str
+
+
 @dataclass
 class Observations:
     """What was seen while the world ran, besides its logs."""
@@ -63,6 +72,11 @@ class Observations:
     samples: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
     done: dict[str, list[Done]] = field(default_factory=lambda: defaultdict(list))
     sent: dict[str, dict[str, Sent]] = field(default_factory=lambda: defaultdict(dict))
+    tasks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The steps of each task that was acknowledged, by saga."""
+    notes: list[str] = field(default_factory=list)
+    """The requests to append to a stream that were acknowledged."""
+    acts: list[Act] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     """What must never happen, as it was seen: an invariant and a sentence."""
 

@@ -28,6 +28,7 @@ BACK = ShardName("back", "back.log", ("back.in",), 0)
 TARGETS = {FRONT.origin: "back.in", BACK.origin: "out"}
 OUTCOMES = ("kept",) * 12 + ("ignore", "refuse")
 POISON_SHARE = 0.05
+BURST_MAX = 4
 MEMBERS = 3
 
 
@@ -163,7 +164,7 @@ class RelayWorld:
         while not world.healed:
             await asyncio.sleep(world.random.expovariate(world.draw.inputs_per_s))
             appender = await _patiently(bus.log.appender)
-            for _ in range(world.random.randint(1, 6)):
+            for _ in range(world.random.randint(1, BURST_MAX)):
                 number += 1
                 sent = self._send(world, to, f"c{number}", _outcome(world))
                 try:

@@ -41,7 +41,7 @@ LOOK_EVERY_S = 0.02
 LEADER_WITHIN_MS = 500
 """I7: beyond its ttl, how long a shard may be without a leader after faults have ceased."""
 
-SETTLE_WITHIN_S = 30.0
+SETTLE_WITHIN_S = 120.0
 
 
 @dataclass
@@ -173,8 +173,6 @@ class World:
         def told(role: Role) -> None:
             if not self.loop.over:
                 self.tell(f"{process.name} is {role.value} at {origin}")
-                if role is Role.HALTED:
-                    self.trouble("I7", f"{process.name} halted at {origin}")
 
         return told
 
@@ -193,6 +191,8 @@ class World:
         for process in self.alive():
             for replica in process.replicas:
                 shard = replica.shard
+                if replica.role is Role.HALTED:
+                    self.trouble("I7", f"{process.name} halted: {replica.last_error}")
                 if shard.next_offset and not shard._decided:
                     self._sample(process, replica)
 
@@ -242,6 +242,7 @@ class World:
             log.link.up, log.link.read_delay_s, log.link.slow = True, 0.0, 1.0
             log.link.fates.clear()
             process.run_at(1.0)
+            process.skew_ms = 0
             if process.paused:
                 process.resume()
         self.network.heal()

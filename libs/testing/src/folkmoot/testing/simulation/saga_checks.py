@@ -1,0 +1,147 @@
+"""The invariants that only a whole mesh can break: sagas, and the streams of the event store."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from folkmoot.contracts.envelope import decode_message
+from folkmoot.core.event_store.events import EventsAppended
+from folkmoot.core.messages import TASK_RESULTS, TaskResult, log
+from folkmoot.core.names import by_wire_name
+from folkmoot.core.saga import events as saga
+from folkmoot.testing.simulation.evidence import Act, Evidence, ShardEvidence, Violation
+
+ORCHESTRATOR = f"{log('saga-orchestrator')}/0"
+EVENT_STORE = f"{log('event-store')}/0"
+STATES: Mapping[type, str] = {
+    saga.SagaCompleted: "completed",
+    saga.SagaCompensated: "compensated",
+    saga.SagaFailed: "failed",
+    saga.TaskRefused: "refused",
+}
+Steps = list[dict[str, Any]]
+
+
+def sagas_end_once(evidence: Evidence) -> Iterator[Violation]:
+    """I6: a saga opens once and ends in exactly one state, which is what its user is told."""
+    shard = evidence.shards.get(ORCHESTRATOR)
+    if shard is None:
+        return
+    opened: Counter[str] = Counter()
+    ends: dict[str, list[str]] = defaultdict(list)
+    for event in _events(shard):
+        if isinstance(event, saga.SagaOpened):
+            opened[event.saga_id] += 1
+        if (state := STATES.get(type(event))) is not None:
+            ends[event.saga_id].append(state)  # type: ignore[attr-defined]
+    told = _told(evidence)
+    for saga_id in {**dict.fromkeys(evidence.seen.tasks), **opened}:
+        if saga_id not in evidence.seen.tasks and not ends[saga_id]:
+            yield Violation("I6", f"saga {saga_id} was opened and has not ended")
+        elif len(ends[saga_id]) != 1:
+            yield Violation("I6", f"saga {saga_id} ended {len(ends[saga_id])} times")
+        elif opened[saga_id] != (ends[saga_id] != ["refused"]):
+            yield Violation("I6", f"saga {saga_id} was opened {opened[saga_id]} times")
+        elif told[saga_id] != set(ends[saga_id]):
+            yield Violation("I6", f"saga {saga_id} is {ends[saga_id]}, told as {told[saga_id]}")
+
+
+def _events(shard: ShardEvidence) -> Iterator[object]:
+    for entry in shard.accepted:
+        yield from entry.events
+
+
+def _told(evidence: Evidence) -> dict[str, set[str]]:
+    """Return in which states a user was told that each saga ended."""
+    told: dict[str, set[str]] = defaultdict(set)
+    types = by_wire_name(TaskResult)
+    for (topic, _), records in evidence.topics.items():
+        if topic == TASK_RESULTS:
+            for stored in records:
+                message = decode_message(stored.value, stored.headers, types).message
+                if isinstance(message, TaskResult):
+                    told[message.saga_id].add(message.state)
+    return told
+
+
+def effects_are_undone(evidence: Evidence) -> Iterator[Violation]:
+    """I6: what a saga did is there if it completed; if not, it was undone, dependants first."""
+    shard = evidence.shards.get(ORCHESTRATOR)
+    if shard is None:
+        return
+    states = {
+        event.saga_id: STATES[type(event)]  # type: ignore[attr-defined]
+        for event in _events(shard)
+        if type(event) in STATES
+    }
+    acts: dict[str, list[Act]] = defaultdict(list)
+    for act in evidence.seen.acts:
+        acts[act.saga_id].append(act)
+    for saga_id, steps in evidence.seen.tasks.items():
+        yield from _one_saga(saga_id, states.get(saga_id), steps, acts[saga_id])
+
+
+def _one_saga(
+    saga_id: str, state: str | None, steps: Steps, acts: list[Act]
+) -> Iterator[Violation]:
+    done = [act.step_id for act in acts if act.verb == "do"]
+    undone = [act.step_id for act in acts if act.verb == "undo"]
+    for step_id, count in Counter([act[:3] for act in acts]).items():
+        if count > 1:
+            yield Violation("I6", f"saga {saga_id}: {step_id} took effect {count} times")
+    if state == "completed":
+        missing = {step["id"] for step in steps} - set(done)
+        if missing or undone:
+            yield Violation(
+                "I6", f"saga {saga_id} completed, without {missing or None}, undone: {undone}"
+            )
+    elif set(done) != set(undone):
+        yield Violation("I6", f"saga {saga_id} is {state}; done: {done}, undone: {undone}")
+    yield from _order(saga_id, steps, done, undone)
+
+
+def _order(saga_id: str, steps: Steps, done: list[str], undone: list[str]) -> Iterator[Violation]:
+    for step in steps:
+        for need in step["needs"]:
+            if step["id"] in done and need not in done[: done.index(step["id"])]:
+                yield Violation("I6", f"saga {saga_id}: {step['id']} was done before {need}")
+            if step["id"] in undone and need in undone[: undone.index(step["id"])]:
+                yield Violation("I6", f"saga {saga_id}: {need} was undone before {step['id']}")
+
+
+def plans_are_made_once(evidence: Evidence) -> Iterator[Violation]:
+    """I6: a plan is recorded once; each step succeeds once and is compensated at most once."""
+    shard = evidence.shards.get(ORCHESTRATOR)
+    if shard is None:
+        return
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for event in _events(shard):
+        if isinstance(event, saga.PlanRecorded):
+            counts["planned", event.saga_id, ""] += 1
+        elif isinstance(event, saga.StepSucceeded):
+            counts["succeeded", event.saga_id, event.step_id] += 1
+        elif isinstance(event, saga.StepCompensated):
+            counts["compensated", event.saga_id, event.step_id] += 1
+    for (what, saga_id, step_id), count in counts.items():
+        if count > 1:
+            yield Violation("I6", f"saga {saga_id}: {step_id} was {what} {count} times")
+
+
+def notes_are_appended_once(evidence: Evidence) -> Iterator[Violation]:
+    """I4 for the event store: an acknowledged append is in its stream once, versions in order."""
+    shard = evidence.shards.get(EVENT_STORE)
+    if shard is None:
+        return
+    appended: Counter[str] = Counter()
+    version = 0
+    for event in _events(shard):
+        if isinstance(event, EventsAppended):
+            appended[event.request_id] += 1
+            if event.first_version != version + 1:
+                yield Violation("I4", f"version {event.first_version} follows on {version}")
+            version += len(event.events)
+    for request in evidence.seen.notes:
+        if appended[request] != 1:
+            yield Violation("I4", f"{request} was appended {appended[request]} times")
