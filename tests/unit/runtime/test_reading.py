@@ -214,3 +214,19 @@ async def test_a_missing_inbox_is_waited_for(world: World) -> None:
     world.storage.partitions["in", 0] = inbox
     world.send(1)
     await world.told(1)
+
+
+async def test_replicas_of_a_process_are_restored_a_few_at_a_time(world: World) -> None:
+    world.start("first")
+    world.send(1, 2, 3)
+    await world.told(1, 3, 6)
+    places = asyncio.Semaphore(1)
+    await places.acquire()
+    (second,) = world.start("second", restoring=places)
+    await asyncio.sleep(1)
+    assert second.replica.role is Role.RESTORING
+    assert second.replica.shard.next_offset == 0
+    places.release()
+    await eventually(lambda: second.replica.role is Role.FOLLOWING)
+    assert second.replica.shard.state.amounts == [1, 2, 3]
+    await eventually(lambda: not places.locked())

@@ -55,7 +55,8 @@ class Replica(Generic[S]):
     """One member's copy of one shard.
 
     `on_local` is called for each local request of an entry that this replica committed as leader.
-    `on_role` is told of each change of role.
+    `on_role` is told of each change of role. While a replica reads to the end of its log for the
+    first time, it holds a place of `restoring`.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Replica(Generic[S]):
         timing: Timing,
         on_local: Callable[[object], None] = lambda _request: None,
         on_role: Callable[[Role], None] = lambda _role: None,
+        restoring: asyncio.Semaphore | None = None,
     ) -> None:
         prepare(machine.inputs)
         absentees = Absentees(HEIR_WAIT_TTLS * timing.ttl_ms)
@@ -87,6 +89,7 @@ class Replica(Generic[S]):
             on_local,
         )
         self._clock, self._on_role = clock, on_role
+        self._restoring = restoring or asyncio.Semaphore()
         self._shard: Shard[S] = Shard(machine, member)
         self._term: Term[S] | None = None
         self._stopping = asyncio.Event()
@@ -189,12 +192,19 @@ class Replica(Generic[S]):
         async with AsyncExitStack() as opened, asyncio.TaskGroup() as beside:
             tail = await self._seat.tail(0)
             opened.push_async_callback(tail.close)
-            self._shard = await self.archive.restore(tail)
+            async with self._restoring:
+                self._shard = await self.archive.restore(tail)
+                await self._read_to_end(tail)
             while not self._stopping.is_set():
                 async with channels(self._seat.bus.log, self.name) as ready:
                     if await self._follow(tail, ready, beside):
                         await self._lead(ready)
                         tail.seek(self._shard.next_offset)
+
+    async def _read_to_end(self, tail: Tail) -> None:
+        end = await self._seat.end()
+        while tail.position < end and not self._stopping.is_set():
+            self._observe(await self._seat.read(tail, FOLLOW_TIMEOUT_MS))
 
     async def _lead(self, ready: Channels) -> None:
         self._term = term = Term(self._seat, self._shard, ready, self._stopping)

@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     ttl_ms: int = Field(default=1500, ge=100, le=60_000)
     """Silence after which a standby claims a shard; the same for all replicas of a service."""
 
+    restores_max: int = Field(default=2, ge=1, le=64)
+    """Shards that this process restores at once. Each costs a processor, and the memory of what is
+    read at once; more would only make all of them later."""
+
     node: str = Field(default_factory=socket.gethostname)
     """The name of this machine or pod, for people to recognise a member by."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -52,13 +53,22 @@ def shards(
 
     presence = Presence(service, member, bus.gossip, clock, timing, following)
     pace = Pace(timing.ttl_ms)
+    restoring = asyncio.Semaphore(settings.restores_max)
     for partition in range(settings.partitions):
         name = shard_name(service, partition)
         follows = partial(_follows, presence, partition)
         candidacy = OpenCandidacy(member, name.origin, timing, presence.members, follows, pace)
         made.append(
             Replica(
-                machine(partition), name, member, bus, candidacy, clock, timing, on_local=on_local
+                machine(partition),
+                name,
+                member,
+                bus,
+                candidacy,
+                clock,
+                timing,
+                on_local=on_local,
+                restoring=restoring,
             )
         )
     return Shards(made, presence)

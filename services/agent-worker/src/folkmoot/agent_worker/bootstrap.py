@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -138,6 +139,7 @@ class _Builder:
         self._bus, self._settings, self._clock = bus, settings, clock
         self._membership, self._knowledge = membership, knowledge
         self._pace = Pace(settings.timing().ttl_ms)
+        self._restoring = asyncio.Semaphore(settings.restores_max)
 
     def replicas(self, team: Team) -> list[Replica[Any]]:
         """Return the replicas of a team's own shard and of its agents' partitions."""
@@ -201,6 +203,7 @@ class _Builder:
             self._settings.timing(),
             on_local=runner.perform,
             on_role=on_role,
+            restoring=self._restoring,
         )
         return replica
 
