@@ -204,11 +204,12 @@ class Reference:
     def is_deaf(self, now: int) -> bool:
         """Whether nobody has been heard for two thirds of the ttl of who has been silent longest.
 
-        Then all are spared, but not twice without a beat in between.
+        Then all are spared, but only once in three of its ttls.
         """
         first = min(self.silent(now), key=lambda m: (sum(self.heard[m]), m))
-        unheard = 3 * (now - self.last_beat) >= 2 * self.heard[first][1]
-        return unheard and self.last_mercy <= self.last_beat
+        ttl_ms = self.heard[first][1]
+        unheard = 3 * (now - self.last_beat) >= 2 * ttl_ms
+        return unheard and now - self.last_mercy >= 3 * ttl_ms
 
     def led(self, now: int) -> None:
         if self.heard:

@@ -237,6 +237,16 @@ def test_nobody_gets_two_ttls_more() -> None:
     assert moot.leader() is None
 
 
+def test_however_often_all_stall_together_who_is_dead_is_found_out() -> None:
+    moot = Moot()
+    moot.join("dead")
+    moot.join("b")
+    for _ in range(4):
+        moot.hear(Tick(), after_ms=7 * TTL_MS // 10)
+        moot.hear(BeatSession("b"))
+    assert list(moot.state.sessions) == ["b"]
+
+
 def test_one_voice_is_enough_to_know_that_others_are_silent() -> None:
     moot = Moot()
     moot.join("a")

@@ -16,6 +16,10 @@ DEAF_AFTER_BEATS = 2
 """Beats of everybody that are missed before a shard doubts itself. If its clock is set forward by
 enough to end a session that is in order, this much has passed by that clock."""
 
+MERCY_EVERY_TTLS = 3
+"""A shard that doubts itself gives every session another ttl, but only once in so many: however
+often all members stall together, who is dead is found out by the second ttl."""
+
 RENEWALS_PER_TTL = 4
 """A beat is recorded if a ttl divided by this has passed since the last recorded one. So a
 session costs at most this many log records per ttl however often it beats; and each of three beats

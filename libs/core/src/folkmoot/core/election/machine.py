@@ -11,7 +11,7 @@ Invariants:
 - A session ends only by an event: when no beat of it was recorded for its ttl of log time, or
   when its member leaves. A member whose session ended leads nothing from then on but the teams it
   is still to be removed from, and is never elected.
-- No session ends while nobody is heard, unless all were given another ttl since: a shard that was
+- No session ends while nobody is heard, unless all were given another ttl lately: a shard that was
   paused, cut off or misled by its clock deposes nobody.
 - The orchestrator is told of a team exactly once, at its first member ever.
 - No decision grows with the number of teams: what one end of a session changes is worked off in
@@ -49,6 +49,7 @@ from folkmoot.core.election.inputs import Republish
 from folkmoot.core.election.limits import (
     BEATS_PER_TTL,
     DEAF_AFTER_BEATS,
+    MERCY_EVERY_TTLS,
     RENEWALS_PER_TTL,
     ElectionSettings,
     check_configuration,
@@ -208,10 +209,11 @@ class ElectionMachine:
         """Whether the silence may be this shard's own fault: nobody at all has been heard lately.
 
         It was paused, is cut off from its inbox, or its clock was set forward. Then a dead member
-        is not told from a live one, and all of them get another ttl, once.
+        is not told from a live one, and all of them get another ttl, but not time and again.
         """
         lately_ms = ttl_ms * DEAF_AFTER_BEATS // BEATS_PER_TTL
-        return now - state.heard_at >= lately_ms and state.extended_at <= state.heard_at
+        since_mercy_ms = now - state.extended_at
+        return now - state.heard_at >= lately_ms and since_mercy_ms >= MERCY_EVERY_TTLS * ttl_ms
 
     def _name_successors(self, state: ElectionState, now: int) -> Events:
         due = state.tenures.due(now, self._settings.events_per_decision_max)
