@@ -1,8 +1,9 @@
 """Fail-over, hand-over and what the kernel costs, beside what others take for the same.
 
 Everything runs at once on this machine and is measured in turns, so that whatever else the machine
-does meets all alike: Folkmoot's election (ttl 1 s) and event store (its default of 1.5 s) as three
-processes each on Kafka, a team of three members, and three contenders of each peer.
+does meets all alike: Folkmoot's event store (ttl 1 s) and election (its default of 1.5 s) as three
+processes each on Kafka, a team of three members, and three contenders of each peer. An election is
+never idle, since members beat to it.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from folkmoot.runtime.timing import Timing
 
 BATCH = 100
 COPY, KERNEL = "bench.copy", "bench.kernel"
+ORIGIN = place(0, KERNEL).origin
 LOOK_EVERY_S = 0.005
 
 
@@ -61,7 +62,7 @@ def _decide(shard: Shard[list[int]], inputs: list[Received]) -> list[Record]:
 
 
 def _record(record: LogRecord, offset: int) -> Record:
-    value, headers = encode_record(record, place(0, KERNEL).origin, offset)
+    value, headers = encode_record(record, ORIGIN, offset)
     return Record(value, None, headers)
 
 

@@ -45,19 +45,17 @@ def _crashes(running: Platform) -> list[tuple[Figure, Measure]]:
     etcd = Figure(f"etcd election, lease of {LEASE_S} s asked, 2 s granted")
     group = Figure("Kafka consumer group, session of 1 s (broker's minimum lowered)")
     peers = [followers, server, etcd, group]
-    quick, usual = TTL_MS + CRASH_MARGIN_MS, DEFAULT_TTL_MS + CRASH_MARGIN_MS
+    quick = TTL_MS + CRASH_MARGIN_MS
     idle = Figure("leader killed while idle, ttl 1 s", p99_max=quick, peers=peers)
     busy = Figure("leader killed at work, ttl 1 s", p99_max=quick)
-    usual_idle = Figure("leader killed while idle, ttl 1.5 s", p99_max=usual)
-    usual_busy = Figure("leader killed at work, ttl 1.5 s", p99_max=usual)
+    usual = Figure("leader killed at work, ttl 1.5 s", p99_max=DEFAULT_TTL_MS + CRASH_MARGIN_MS)
     made: list[tuple[Figure, Measure]] = [
-        (idle, running.election.crash_idle),
+        (idle, running.event_store.crash_idle),
         (followers, running.nats_followers.crash),
-        (busy, running.election.crash_busy),
+        (busy, running.event_store.crash_busy),
         (server, running.nats_server.crash),
-        (usual_idle, running.event_store.crash_idle),
+        (usual, running.election.crash_busy),
         (group, running.group.crash),
-        (usual_busy, running.event_store.crash_busy),
     ]
     return made if running.etcd is None else [*made, (etcd, running.etcd.crash)]
 
@@ -68,12 +66,12 @@ def _hand_overs(running: Platform) -> list[tuple[Figure, Measure]]:
     def ours(name: str, peers: Sequence[Figure] = ()) -> Figure:
         return Figure(name, "ms", HAND_OVER_MS, HAND_OVER_P99_MS, peers)
 
-    first = ours("hand-over on SIGTERM, election", [deleted, resigned])
-    second = ours("hand-over on SIGTERM, event store")
+    first = ours("hand-over on SIGTERM, event store", [deleted, resigned])
+    second = ours("hand-over on SIGTERM, election")
     made: list[tuple[Figure, Measure]] = [
-        (first, running.election.hand_over),
+        (first, running.event_store.hand_over),
         (deleted, running.nats_followers.hand_over),
-        (second, running.event_store.hand_over),
+        (second, running.election.hand_over),
     ]
     return made if running.etcd is None else [*made, (resigned, running.etcd.hand_over)]
 

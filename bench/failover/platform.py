@@ -140,8 +140,8 @@ async def platform(folder: Path) -> AsyncIterator[Platform]:
         yield Platform(
             bus=bus,
             kafka=kafka.address,
-            election=await start.shard(bus, "election", TTL_MS, joining),
-            event_store=await start.shard(bus, "event-store", DEFAULT_TTL_MS, appending),
+            election=await start.shard(bus, "election", DEFAULT_TTL_MS, joining),
+            event_store=await start.shard(bus, "event-store", TTL_MS, appending),
             team=await start.team(bus),
             nats_followers=await nats_lease("followers"),
             nats_server=await nats_lease("server"),

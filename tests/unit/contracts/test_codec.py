@@ -29,7 +29,7 @@ from folkmoot.core.kernel import (
     Resign,
 )
 from folkmoot.core.messages import Failure, Json
-from folkmoot.core.names import by_wire_name
+from folkmoot.core.names import by_wire_name, wire_name
 
 SOURCE = "folkmoot.x.log/0"
 
@@ -89,6 +89,24 @@ def test_any_consumer_reads_an_entry_as_cloudevents() -> None:
     }
     assert second["id"] == "folkmoot.x.log/0/17/1"
     assert decode_events(b"") == []
+
+
+@pytest.mark.parametrize("source", ["folkmoot.x.log/0", 'of "others"\\ä/1'])
+def test_an_entry_is_byte_for_byte_the_json_of_its_cloudevents(source: str) -> None:
+    events = (MOVED, Moved(-3.0, ()), InputRejected("in", 5, "not-json", "why", "t", "\x00ä"))
+    value, _ = encode_record(Entry(4, 1_000, events), source, 17)
+    plain = [
+        {
+            "specversion": "1.0",
+            "id": f"{source}/17/{ordinal}",
+            "source": source,
+            "type": wire_name(type(event)),
+            "time": "1970-01-01T00:00:01.000+00:00",
+            "data": event,
+        }
+        for ordinal, event in enumerate(events)
+    ]
+    assert value == orjson.dumps(plain)
 
 
 def test_progress_that_did_not_change_takes_no_room() -> None:

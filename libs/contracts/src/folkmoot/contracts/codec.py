@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from folkmoot.contracts.envelope import Headers, timestamp
+from folkmoot.contracts.envelope import Headers, fields_of, timestamp
 from folkmoot.core.kernel import (
     Beat,
     Claim,
@@ -31,6 +31,7 @@ from folkmoot.core.names import wire_name
 
 CONTROL = "folkmoot"
 BATCH_CONTENT_TYPE = b"application/cloudevents-batch+json"
+_CONTENT_TYPE = ("content-type", BATCH_CONTENT_TYPE)
 KERNEL_EVENTS: Mapping[str, type] = {wire_name(InputRejected): InputRejected}
 
 
@@ -66,21 +67,30 @@ def encode_record(record: LogRecord, source: str, offset: int) -> tuple[bytes, H
 
 
 def _encode_entry(entry: Entry, source: str, offset: int) -> tuple[bytes, Headers]:
-    time = timestamp(entry.at)
-    events = [
-        {
-            "specversion": "1.0",
-            "id": f"{source}/{offset}/{ordinal}",
-            "source": source,
-            "type": wire_name(type(event)),
-            "time": time,
-            "data": event,
-        }
-        for ordinal, event in enumerate(entry.events)
-    ]
-    control = {"kind": "entry", "term": entry.term, "at": entry.at}
-    headers = _headers(control | _progress_fields(entry.progress))
-    return orjson.dumps(events), (*headers, ("content-type", BATCH_CONTENT_TYPE))
+    time = timestamp(entry.at).encode()
+    events = []
+    for ordinal, event in enumerate(entry.events):
+        cls: type = type(event)
+        opening, middle = _frame(source, cls)
+        place = b"%d/%d" % (offset, ordinal)
+        data = orjson.dumps(fields_of(event))
+        events.append(b"".join((opening, place, middle, time, b'","data":', data, b"}")))
+    control: dict[str, object] = {"kind": "entry", "term": entry.term, "at": entry.at}
+    control |= _progress_fields(entry.progress)
+    value = b"[" + b",".join(events) + b"]"
+    return value, ((CONTROL, orjson.dumps(control)), _CONTENT_TYPE)
+
+
+@lru_cache(maxsize=4096)
+def _frame(source: str, cls: type) -> tuple[bytes, bytes]:
+    """Return an event's JSON up to its offset, and from there to its time.
+
+    Only these two and the data differ between the events of one type, and putting bytes together
+    takes half the time of encoding all of it.
+    """
+    origin, name = orjson.dumps(source)[:-1], orjson.dumps(wire_name(cls))
+    opening = b'{"specversion":"1.0","id":' + origin + b"/"
+    return opening, b'","source":' + origin + b'","type":' + name + b',"time":"'
 
 
 def _progress_fields(progress: Progress) -> dict[str, object]:

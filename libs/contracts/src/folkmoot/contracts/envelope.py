@@ -11,9 +11,9 @@ from, for exactly-once receipt. An outsider's message has neither.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -79,9 +79,22 @@ def prepare(types: Mapping[str, type]) -> None:
         _validator(cls)
 
 
+@lru_cache(maxsize=64)  # the records of a batch, and of what follows, are of one moment
 def timestamp(at: int) -> str:
     """Return milliseconds since the epoch as RFC 3339."""
     return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...] | None:
+    return tuple(field.name for field in fields(cls)) if is_dataclass(cls) else None
+
+
+def fields_of(data: object) -> object:
+    """Return a dataclass's fields by name: orjson takes them several times as fast as itself."""
+    cls: type = type(data)
+    names = _names(cls)
+    return data if names is None else {name: getattr(data, name) for name in names}
 
 
 def encode_message(
@@ -100,7 +113,7 @@ def encode_message(
         "type": name,
         "time": timestamp(at),
         "datacontenttype": "application/json",
-        "data": message,
+        "data": fields_of(message),
     }
     traceparent = getattr(message, "traceparent", None)
     if traceparent is not None:

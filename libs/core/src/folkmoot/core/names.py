@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 def wire_name(cls: type) -> str:
     """Return the wire name of a message or event class."""
+    return _wire_name(cls)
+
+
+@cache
+def _wire_name(cls: type) -> str:
     return f"folkmoot.{_WORD_START.sub('-', cls.__name__).lower()}.v{_version(cls)}"
 
 

@@ -166,7 +166,8 @@ class Lane:
     async def _send_all(self) -> None:
         try:
             async with asyncio.timeout(APPEND_TIMEOUT_S):
-                offset = await self._send([r for call in self._sent for r in call.records])
+                records = [r for call in self._sent for r in call.records]
+                offset = await self._send(records, sum(call.size for call in self._sent))
         except MessageSizeTooLargeError:
             error = RecordTooLarge(
                 f"Kafka takes no batch of that size for topic {self._topic!r}; nothing was "
@@ -182,11 +183,11 @@ class Lane:
             offset += len(call.records)
         self._sent = []
 
-    async def _send(self, records: Sequence[Record]) -> int:
+    async def _send(self, records: Sequence[Record], size: int) -> int:
         """Send `records` in as few batches as possible; return where they landed together."""
         producer, partition = self._appender.producer, self._partition
         counts, futures = [], []
-        for chunk in chunks(records):
+        for chunk in (records,) if size <= BATCH_BYTES else chunks(records):
             batch = producer.create_batch()
             for r in chunk:
                 headers = list(r.headers)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 S = TypeVar("S")
 
@@ -35,8 +35,7 @@ class Led:
     term: int
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where an event stands: its entry's offset and log time in milliseconds since the epoch."""
 
     offset: int
