@@ -8,7 +8,7 @@ told of a way past them; other clients and the nodes themselves use the plain li
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,15 @@ from tests.chaos.proxy import Link
 
 REPLICAS, IN_SYNC = 3, 2
 LOOK_WITHIN_S = 60.0
+
+
+def free_ports() -> Iterator[int]:
+    """Yield ports that nobody listens on, none twice: whom they are for may listen later."""
+    given: set[int] = set()
+    while True:
+        if (port := free_port()) not in given:
+            given.add(port)
+            yield port
 
 
 @dataclass(frozen=True)
@@ -79,14 +88,16 @@ class Cluster:
     links: Mapping[str, Link]
 
     @classmethod
-    def plan(cls, folder: Path, size: int, link_names: Sequence[str]) -> Cluster:
-        """Choose ports for `size` nodes and for links of these names. Nothing runs yet."""
+    def plan(
+        cls, folder: Path, size: int, link_names: Sequence[str], ports: Iterator[int]
+    ) -> Cluster:
+        """Choose `ports` for `size` nodes and for links of these names. Nothing runs yet."""
         places = [
-            Place(n, free_port(), free_port(), {name: free_port() for name in link_names})
+            Place(n, next(ports), next(ports), {name: next(ports) for name in link_names})
             for n in range(1, size + 1)
         ]
         links = {
-            name: Link({place.node_id: (free_port(), place.by_link[name]) for place in places})
+            name: Link({place.node_id: (next(ports), place.by_link[name]) for place in places})
             for name in link_names
         }
         nodes = [Node(folder, place, places, links) for place in places]

@@ -20,7 +20,7 @@ from typing import Any
 
 from folkmoot.cli.platform import MODULES, environment
 from folkmoot.local.nats import NatsServer
-from folkmoot.local.ports import LOOPBACK, free_port
+from folkmoot.local.ports import LOOPBACK
 from folkmoot.local.processes import (
     LOOK_EVERY_S,
     READY_PATH,
@@ -30,9 +30,12 @@ from folkmoot.local.processes import (
 )
 from folkmoot.local.supervisor import Supervisor
 from tests.chaos.agents import AGENTS
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import Cluster, free_ports
 from tests.chaos.ledger import Ledger
-from tests.chaos.schedule import SERVICES, WORKER
+from tests.chaos.schedule import SERVICES, TTL_MS, WORKER
+
+ROOT = Path(__file__).resolve().parents[2]
+"""Where `tests.chaos.agents` is imported from."""
 
 ASK_WITHIN_S = 1.0
 SETTINGS = {"breaker_open_base_ms": 250, "breaker_open_cap_ms": 1_000}
@@ -143,11 +146,13 @@ async def running(
 ) -> AsyncIterator[Platform]:
     """Start everything, and stop it in the end."""
     links = [f"{service}-link" for service in SERVICES]
-    cluster = Cluster.plan(folder, size.nodes, links)
+    ports = free_ports()
+    cluster = Cluster.plan(folder, size.nodes, links, ports)
     supervisor = Supervisor(folder)
-    platform = Platform(folder, supervisor, cluster, NatsServer(folder / "nats"), ledger)
-    worker = {"chaos_ledger": ledger.path, "chaos_fenced": int(fenced)}
-    platform.replicas = _replicas(platform, size, worker)
+    platform = Platform(
+        folder, supervisor, cluster, NatsServer(folder / "nats", next(ports)), ledger
+    )
+    platform.replicas = _replicas(platform, size, ports, fenced=fenced)
     await supervisor.open()
     try:
         for link in cluster.links.values():
@@ -166,44 +171,40 @@ async def running(
             await link.stop()
 
 
-def _replicas(platform: Platform, size: Size, worker: Mapping[str, object]) -> list[Replica]:
+def _replicas(
+    platform: Platform, size: Size, ports: Iterator[int], *, fenced: bool
+) -> list[Replica]:
+    shared = environment(partitions=size.partitions, app=AGENTS, ttl_ms=TTL_MS, **SETTINGS) | {
+        "CHAOS_LEDGER": f"{platform.ledger.path}",
+        "CHAOS_FENCED": f"{int(fenced)}",
+    }
     made = []
     for service in SERVICES:
         count = size.workers if service == WORKER else size.replicas
         for number in range(1, count + 1):
             link = f"{service}-link" if number == count else None
-            made.append(
-                Replica(service, _process(platform, size, service, number, link, worker), link)
-            )
+            process = _process(platform, service, number, link, next(ports), shared)
+            made.append(Replica(service, process, link))
     return made
 
 
 def _process(
     platform: Platform,
-    size: Size,
     service: str,
     number: int,
     link: str | None,
-    worker: Mapping[str, object],
+    port: int,
+    shared: Mapping[str, str],
 ) -> ServiceProcess:
-    name, port = f"{service}-{number}", free_port()
+    name = f"{service}-{number}"
     kafka = platform.cluster.address_by(link) if link else platform.cluster.address
     settings = environment(
         bus=f"kafka://{kafka}?nats={platform.nats.address}",
-        partitions=size.partitions,
         http_port=port,
         node=name,
         index_dir=platform.folder / "index" / name,
-        app=AGENTS,
-        ttl_ms=1_500,
-        **SETTINGS,
     )
-    own = {key.upper(): str(value) for key, value in worker.items()}
-    spec = ServiceSpec(name, (sys.executable, "-m", MODULES[service]), port, {**settings, **own})
+    spec = ServiceSpec(name, (sys.executable, "-m", MODULES[service]), port, {**settings, **shared})
     process = ServiceProcess(spec, platform.folder / "logs" / f"{name}.log")
     process.cwd = ROOT
     return process
-
-
-ROOT = Path(__file__).resolve().parents[2]
-"""Where `tests.chaos.agents` is imported from."""

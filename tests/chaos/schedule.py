@@ -17,13 +17,13 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Role = Literal["leader", "standby", ""]
 
-TTL_S = 1.5
+TTL_MS = 1_500
 PAUSE_TTLS = (0.1, 5.0)
 SLOW_S = (0.02, 0.4)
 LASTS_S: dict[Kind, tuple[float, float]] = {
     "kill": (0.2, 3.0),
     "restart": (0.0, 1.0),
-    "pause": (PAUSE_TTLS[0] * TTL_S, PAUSE_TTLS[1] * TTL_S),
+    "pause": (PAUSE_TTLS[0] * TTL_MS / 1000, PAUSE_TTLS[1] * TTL_MS / 1000),
     "cut": (0.2, 4.0),
     "deafen": (0.5, 8.0),
     "slow": (2.0, 6.0),

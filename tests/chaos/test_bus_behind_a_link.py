@@ -12,7 +12,7 @@ import pytest
 from folkmoot.bus import AppendUncertain, Record, Topic
 from folkmoot.bus.kafka import KafkaLog
 from folkmoot.contracts.topics import CONFIGS
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import Cluster, free_ports
 from tests.chaos.proxy import Link
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -23,7 +23,7 @@ TOPIC = Topic("t", 1, CONFIGS["log"])
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One Kafka node, and the plan of a link to it."""
-    cluster = Cluster.plan(tmp_path_factory.mktemp("kafka"), 1, ["link"])
+    cluster = Cluster.plan(tmp_path_factory.mktemp("kafka"), 1, ["link"], free_ports())
     (node,) = cluster.nodes
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, node.start()).result()
