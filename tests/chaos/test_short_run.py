@@ -20,7 +20,7 @@ SMALL = Size(nodes=1, replicas=2, workers=3)
 
 pytestmark = [
     pytest.mark.kafka,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     # aiokafka lets go of some connections of a broker that dies under it without closing them.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -30,7 +30,7 @@ pytestmark = [
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """One run for all tests of this module."""
     folder = tmp_path_factory.mktemp("chaos")
-    options = Options(folder, SEED, SECONDS, EVERY_S, size=SMALL)
+    options = Options(folder, SEED, SECONDS, EVERY_S, size=SMALL, heal_within_s=240)
     with ThreadPoolExecutor(1) as thread:
         came = thread.submit(asyncio.run, run(options, print)).result()
     report(came, Console(width=100))

@@ -278,3 +278,45 @@ async def test_the_settings_of_a_topic_that_a_broker_has_not_heard_of_yet_are_as
     monkeypatch.setattr(AIOKafkaAdminClient, "describe_configs", behind)
     await log.create_topics([kept])
     assert len(asked) == 2
+
+
+async def closed_transport(*_: object, **__: object) -> None:
+    raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+
+
+async def test_a_client_whose_metadata_task_failed_is_closed_without_a_word(
+    kafka_address: str,
+) -> None:
+    log = await KafkaLog.connect([kafka_address])
+    await log.create_topics([topic := Topic(uuid.uuid4().hex, 1)])
+    tail = await log.tail(topic.name, 0, 0)
+    admin, ends = log._admin._client, log._admin._ends
+    assert admin is not None
+    assert ends is not None
+    clients = [admin._client, ends._client, tail._consumer._client]
+    for client in clients:
+        await stop_task(client._sync_task)
+        client._sync_task = asyncio.create_task(closed_transport())
+    await asyncio.sleep(0)
+    await log.close()
+    connections = [each for client in clients for each in client._conns.values()]
+    assert not any(connection.connected() for connection in connections)
+
+
+async def stop_task(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_transport_that_has_closed_is_a_broker_that_does_not_answer(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.create_topics([topic := Topic(uuid.uuid4().hex, 1)])
+    tail = await log.tail(topic.name, 0, 0)
+    monkeypatch.setattr(tail._consumer, "getmany", closed_transport)
+    with pytest.raises(BusUnavailable):
+        await tail.read(1, 1)
+    monkeypatch.setattr(log._admin._ends, "end_offsets", closed_transport)
+    with pytest.raises(BusUnavailable):
+        await log.end_offset(topic.name, 0)
+    await log.commit(uuid.uuid4().hex, {(topic.name, 0): 1})

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 
 from folkmoot.bus.kafka.brokers import Brokers, unknown
-from folkmoot.bus.kafka.consumers import start_consumer, stop_consumer
+from folkmoot.bus.kafka.consumers import close_client, start_consumer, stop_consumer
 from folkmoot.bus.ports import BusError, BusUnavailable, Topic
 from folkmoot.bus.topics import check_name, check_topic
 
@@ -54,7 +54,7 @@ class Admin:
         client, self._client = self._client, None
         ends, self._ends = self._ends, None
         if client is not None:
-            await client.close()
+            await close_client(client._client)
         if ends is not None:
             await stop_consumer(ends)
 
@@ -135,7 +135,7 @@ class Admin:
             await client.start()
             self._ends = await start_consumer(self._brokers)
         except BaseException:
-            await client.close()
+            await close_client(client._client)
             raise
         self._client = client
 

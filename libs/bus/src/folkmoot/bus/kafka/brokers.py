@@ -13,6 +13,10 @@ from folkmoot.bus.ports import BusError, BusUnavailable, UnknownTopic
 
 REQUEST_TIMEOUT_MS = 5_000  # of one request; a broker that takes longer counts as gone
 
+LOST = (KafkaError, OSError, TimeoutError, RuntimeError)
+"""What a client raises when it has lost a broker. RuntimeError is how uvloop says that what is
+written to has closed meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
@@ -38,7 +42,7 @@ class Brokers:
         """Turn what aiokafka raises into the port's errors."""
         try:
             yield
-        except (KafkaError, OSError, TimeoutError) as error:
+        except LOST as error:
             if isinstance(error, BrokerResponseError) and not error.retriable:
                 raise BusError(f"Kafka refuses: {error!r}. Ask who runs it for access.") from error
             raise self.unavailable(repr(error)) from error

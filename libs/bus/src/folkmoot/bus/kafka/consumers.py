@@ -1,13 +1,20 @@
-"""Consumers that belong to no group: made, pointed at one partition, and stopped for good."""
+"""Consumers that belong to no group: made, pointed at one partition, and stopped for good.
+
+Invariant: letting go of brokers raises nothing. Who does it is on the way to begin anew.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
 
-from folkmoot.bus.kafka.brokers import Brokers
+from folkmoot.bus.kafka.brokers import LOST, Brokers
+
+log = logging.getLogger(__name__)
 
 
 async def start_consumer(brokers: Brokers, **settings: Any) -> AIOKafkaConsumer:
@@ -24,7 +31,7 @@ async def start_consumer(brokers: Brokers, **settings: Any) -> AIOKafkaConsumer:
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer.
+    """Stop a consumer, whatever became of its brokers.
 
     aiokafka awaits the fetches that it cancels; one that had not begun then ends as if we had
     been cancelled, and leaves the connections open.
@@ -32,7 +39,23 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     try:
         await consumer.stop()
     except asyncio.CancelledError:
-        await consumer._client.close()
+        await close_client(consumer._client)
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
+    except LOST as error:
+        log.debug("a consumer did not stop cleanly: %r", error)
+        await close_client(consumer._client)
+
+
+async def close_client(client: AIOKafkaClient) -> None:
+    """Close a client's connections, also when its task that looks after the metadata has failed.
+
+    aiokafka tells of such a failure when it is closed, and closes nothing then.
+    """
+    try:
+        await client.close()
+    except LOST as error:
+        log.debug("a client's metadata were not kept up: %r", error)
+        client._sync_task = None
+        await client.close()

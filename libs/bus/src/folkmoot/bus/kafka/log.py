@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from folkmoot.bus.kafka.admin import Admin
 from folkmoot.bus.kafka.appender import KafkaAppender
-from folkmoot.bus.kafka.brokers import Brokers
+from folkmoot.bus.kafka.brokers import LOST, Brokers
 from folkmoot.bus.kafka.consumers import start_consumer, stop_consumer
 from folkmoot.bus.kafka.producers import start_producer
 from folkmoot.bus.kafka.tail import KafkaTail
@@ -107,7 +106,7 @@ class KafkaLog:
                 for place, committed in upto.items():  # nor ask where it would begin
                     consumer.seek(place, committed.offset)
                 await consumer.commit(upto)
-        except KafkaError as error:
+        except LOST as error:
             log.info("The progress of %s was not made visible: %r", group, error)
 
     async def close(self) -> None:

@@ -6,9 +6,9 @@ import asyncio
 import logging
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from folkmoot.bus.kafka.brokers import Brokers
+from folkmoot.bus.kafka.brokers import LOST, Brokers
+from folkmoot.bus.kafka.consumers import close_client
 
 log = logging.getLogger(__name__)
 
@@ -52,5 +52,6 @@ async def bury(producer: AIOKafkaProducer) -> None:
             batch.done_noack()
     try:
         await producer.stop()
-    except KafkaError as error:
+    except LOST as error:
         log.debug("a producer did not stop cleanly: %r", error)
+        await close_client(producer.client)

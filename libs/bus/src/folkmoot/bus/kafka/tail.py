@@ -21,11 +21,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     ConsumerStoppedError,
     CorruptRecordException,
-    KafkaError,
     OffsetOutOfRangeError,
 )
 
-from folkmoot.bus.kafka.brokers import Brokers
+from folkmoot.bus.kafka.brokers import LOST, Brokers
 from folkmoot.bus.kafka.consumers import start_consumer, stop_consumer
 from folkmoot.bus.ports import BusUnavailable, CorruptLog, Stored
 
@@ -98,7 +97,7 @@ class KafkaTail:
             ) from error
         except (CorruptRecordException, UnicodeDecodeError) as error:
             raise self._corrupt(f"the record cannot be read: {error}") from error
-        except KafkaError as error:
+        except LOST as error:
             raise self._brokers.unavailable(repr(error)) from error
         records = fetched.get(self._place)
         if not records:
