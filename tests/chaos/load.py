@@ -20,7 +20,7 @@ from folkmoot.sdk.errors import NoAnswer
 from tests.chaos.agents import TEAM, Order
 
 TRY_AGAIN_S = 0.2
-OPEN_MAX = 80
+OPEN_MAX = 60
 """Sagas under way at a time: an outage is not to end in a flood."""
 
 DOOMED, CANCELLED = 0.25, 0.1
@@ -56,7 +56,7 @@ class Load:
             drawn = random.Random(self.seed)
             number = 0
             while not enough.is_set():
-                if len(self.open_sagas) < OPEN_MAX:
+                if number - len(self.ended) < OPEN_MAX:
                     order = Order(number=number, doomed=drawn.random() < DOOMED)
                     cancelled = drawn.random() < CANCELLED
                     group.create_task(self._submit(client, order, cancelled))
