@@ -7,6 +7,7 @@ nobody whom it could hit, since all suffer already, waits a while and is then co
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import Counter
@@ -17,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from folkmoot.core.messages import log
+from folkmoot.local.errors import StartFailed
 from tests.chaos.agents import agent
 from tests.chaos.cluster import Node
 from tests.chaos.ledger import parse_effects
@@ -25,6 +27,7 @@ from tests.chaos.schedule import WORKER, Fault
 
 PATIENCE_S = 8.0
 NODES_PATIENCE_S = 30.0  # a node that was killed has to catch up before another is
+NODE_STARTS = 3  # Kafka ends when it cannot bind a port of its own in time
 LOOK_AGAIN_S = 0.2
 LOOK_OFTEN_S = 0.01  # much less than a handler waits after it has acted
 
@@ -167,8 +170,15 @@ class Injector:
     async def _kill_nodes(self, nodes: Sequence[Node], lasts_s: float) -> None:
         await asyncio.gather(*(node.kill() for node in nodes))
         await asyncio.sleep(lasts_s)
-        await asyncio.gather(*(self.platform.start_again(node) for node in nodes))
+        await asyncio.gather(*(self._start_node_again(node) for node in nodes))
         await self.platform.cluster.complete()
+
+    async def _start_node_again(self, node: Node) -> None:
+        """Start a node, and again if it gives up, as whoever supervises Kafka would."""
+        for _ in range(NODE_STARTS - 1):
+            with contextlib.suppress(StartFailed):
+                return await self.platform.start_again(node)
+        return await self.platform.start_again(node)
 
     async def _leader_of(self, topic: str, drawn: int) -> Node | None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.platform.cluster.address)
