@@ -32,6 +32,13 @@ class Pinged:
     number: int
 
 
+@dataclass(slots=True)
+class Count:
+    """The state."""
+
+    pings: int = 0
+
+
 class Echo:
     """The least that a machine can be: it decides one event for each input, and counts them."""
 
@@ -40,20 +47,20 @@ class Echo:
     events: Mapping[str, type] = by_wire_name(Pinged)
     outputs: Mapping[str, type] = {}
 
-    def initial(self) -> list[int]:
+    def initial(self) -> Count:
         """Return the count before the first."""
-        return [0]
+        return Count()
 
-    def decide(self, state: list[int], message: object, now: int) -> Sequence[object]:
+    def decide(self, state: Count, message: object, now: int) -> Sequence[object]:
         """Return one event for a ping."""
         return (Pinged(message.number),) if isinstance(message, Ping) else ()
 
-    def apply(self, state: list[int], event: object, position: Position) -> Sequence[Effect]:
+    def apply(self, state: Count, event: object, position: Position) -> Sequence[Effect]:
         """Count."""
-        state[0] += 1
+        state.pings += 1
         return ()
 
-    def due(self, state: list[int]) -> int | None:
+    def due(self, state: Count) -> int | None:
         """Never."""
         return None
 

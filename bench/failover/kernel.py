@@ -12,15 +12,17 @@ import time
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
-from bench.failover.echo import AT, INBOX, Echo, Ping, place
-from folkmoot.bus.ports import Bus, Record
+from bench.failover.echo import AT, INBOX, Count, Echo, Ping, place
+from folkmoot.bus.ports import Bus, Record, Topic
 from folkmoot.contracts.codec import encode_record
 from folkmoot.core.kernel import LogRecord, Received, Shard
+from folkmoot.core.messages import snapshots
 from folkmoot.runtime.candidacy import OpenCandidacy
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.observer import observe
 from folkmoot.runtime.replica import Replica
 from folkmoot.runtime.seat import Role
+from folkmoot.runtime.snapshots import Archive
 from folkmoot.runtime.timing import Timing
 
 BATCH = 100
@@ -36,7 +38,7 @@ def processor_us() -> float:
 
 async def kernel_alone(bus: Bus, partition: int, count: int) -> float:
     """Decide, encode, append and commit `count` inputs; processor time of each in µs."""
-    shard: Shard[list[int]] = Shard(Echo(), "bench")
+    shard: Shard[Count] = Shard(Echo(), "bench")
     appender = await bus.log.appender()
     claim = shard.claim(AT)
     offset = await appender.append(KERNEL, partition, [_record(claim, 0)])
@@ -48,11 +50,11 @@ async def kernel_alone(bus: Bus, partition: int, count: int) -> float:
         shard.commit(await appender.append(KERNEL, partition, records), len(records))
     took = processor_us() - began
     await appender.close()
-    assert shard.state == [count]
+    assert shard.state == Count(count)
     return took / count
 
 
-def _decide(shard: Shard[list[int]], inputs: list[Received]) -> list[Record]:
+def _decide(shard: Shard[Count], inputs: list[Received]) -> list[Record]:
     records: list[Record] = []
     for received in inputs:
         entry = shard.decide(received, AT)
@@ -84,7 +86,7 @@ async def whole_loop(bus: Bus, partition: int, count: int) -> float:
     took = processor_us() - began
     replica.stop()
     await running
-    assert replica.shard.state == [count]
+    assert replica.shard.state == Count(count)
     return took / count
 
 
@@ -117,9 +119,19 @@ async def _copy(producer: AIOKafkaProducer, partition: int, records: list[Consum
     await (await producer.send_batch(batch, COPY, partition=partition))
 
 
+async def take_snapshot(bus: Bus, log: str, entries: int) -> None:
+    """Write a snapshot of a shard's whole log."""
+    topic = snapshots(log)
+    await bus.log.create_topics([Topic(topic, 1, {"cleanup.policy": "compact"})])
+    timing = Timing(snapshot_every_records=entries // 2)
+    archive = Archive(bus.log, Echo(), log, 0, "bench", timing)
+    await archive.write_apart()
+    assert archive.written == 1
+
+
 async def restore(bus: Bus, log: str, entries: int) -> float:
     """Read a shard's log of so many entries into a state; processor time in seconds."""
     began = time.process_time()
     shard = await observe(bus, Echo(), place(0, log))
-    assert shard.state == [entries]
+    assert shard.state == Count(entries)
     return time.process_time() - began

@@ -46,6 +46,7 @@ class Shard:
         self._topic, self._copies, self._watch = inbox(service), copies, watch
         self._make = ask
         self._numbers = itertools.count(1)
+        self._gone: ServiceProcess | None = None
         self._postbox = Postbox(bus, "bench", SystemClock())
 
     async def open(self) -> None:
@@ -79,31 +80,30 @@ class Shard:
 
     async def crash_busy(self) -> float:
         """Kill the leader while it is asked all the time."""
-        async with self._ended() as leader, self._asking():
-            return await self._succession(leader, signal.SIGKILL)
+        async with self._ended(), self._asking():
+            return await self._succession(signal.SIGKILL)
 
     async def crash_idle(self) -> float:
         """Kill a leader that only beats, and ask at that moment."""
-        async with self._ended() as leader:
-            return await self._succession(leader, signal.SIGKILL, ask_once=True)
+        async with self._ended():
+            return await self._succession(signal.SIGKILL, ask_once=True)
 
     async def hand_over(self) -> float:
         """Have the leader stop in an orderly way while it is asked all the time."""
-        async with self._ended() as leader, self._asking():
-            return await self._succession(leader, signal.SIGTERM)
+        async with self._ended(), self._asking():
+            return await self._succession(signal.SIGTERM)
 
     @asynccontextmanager
-    async def _ended(self) -> AsyncIterator[ServiceProcess]:
-        """Give the leader, which is to be ended, and replace it afterwards."""
+    async def _ended(self) -> AsyncIterator[None]:
+        """Settle before a leader is ended, and replace it afterwards."""
         await self._copies.settle()
-        leader = await self._copies.leader()
-        yield leader
-        await self._copies.replace(leader)
+        yield
+        assert self._gone is not None
+        await self._copies.replace(self._gone)
 
-    async def _succession(
-        self, leader: ServiceProcess, number: signal.Signals, ask_once: bool = False
-    ) -> float:
+    async def _succession(self, number: signal.Signals, ask_once: bool = False) -> float:
         """Return how many milliseconds after the signal an input was decided by another."""
+        self._gone = leader = await self._copies.leader()
         term = self._watch.term
         waiting = self._watch.expect(lambda seen: seen.decided and seen.term > term)
         began = _signal(leader, number)

@@ -43,9 +43,12 @@ async def test_what_the_kernel_costs(bus: Bus, kafka_address: str) -> None:
 
 
 async def test_what_a_restore_costs(bus: Bus) -> None:
-    await echo.create(bus, ["bench.few"], 1)
-    await echo.fill_log(bus, "bench.few", 1_200)
-    assert await kernel.restore(bus, "bench.few", 1_200) > 0
+    few = "bench.few.log"
+    await echo.create(bus, [few], 1)
+    await echo.fill_log(bus, few, 1_200)
+    assert await kernel.restore(bus, few, 1_200) > 0
+    await kernel.take_snapshot(bus, few, 1_200)
+    assert await kernel.restore(bus, few, 1_200) > 0
 
 
 @pytest.mark.timeout(180)
