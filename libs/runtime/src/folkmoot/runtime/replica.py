@@ -268,7 +268,6 @@ class Replica(Generic[S]):
             await self._keep_snapshots(beside)
             silence = self._seat.candidacy.silence_ms(self._shard.leadership)
             if silence is not None and not records and quiet_ms >= silence:
-                beside.create_task(self.archive.verify())
                 if await self._claim(tail, ready):
                     return True
                 quiet_ms = 0

@@ -285,7 +285,12 @@ class Term(Generic[S]):
             await self._seat.bus.log.commit(f"folkmoot.{name.service}", offsets)
 
     async def _keep_snapshots(self) -> None:
-        """Write a snapshot now and then, if nobody else does."""
+        """Look once whether the log is still the same; write snapshots if nobody else does.
+
+        Neither is hurried: taking over has the bus to itself.
+        """
+        await asyncio.sleep(self._seat.timing.ttl_ms / 1000)
+        await self._seat.archive.verify()
         while True:
             await asyncio.sleep(self._seat.timing.ttl_ms / 1000)
             if self._seat.archive.is_due(self.shard.next_offset, leads=True):
