@@ -90,20 +90,18 @@ async def election(folder: Path, shards: int) -> AsyncIterator[tuple[Running, Bu
             await bus.close()
 
 
-async def populate(bus: Bus, scale: Scale) -> list[Node]:
+async def populate(bus: Bus, scale: Scale, nodes: list[Node]) -> None:
     """Let all nodes join, each team having two of them, and wait until all are listed."""
     hosted: list[list[str]] = [[] for _ in range(scale.nodes)]
     for number in range(scale.teams):
         for place in (number, number + 1 + number // scale.nodes % (scale.nodes - 1)):
             hosted[place % scale.nodes].append(f"team-{number}")
-    nodes = []
     for number, teams in enumerate(hosted):
         name = f"node-{number}"
         parts = [Candidature(team) for team in teams]
         nodes.append(Node(Membership(bus, SystemClock(), name, name, TTL_MS, parts), teams))
         nodes[-1].start()
         await nodes[-1].membership.joined()
-    return nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,7 @@ async def failover(bus: Bus, nodes: list[Node], kills: int) -> list[Row]:
     """Kill nodes, and measure until each of their teams has another leader, as a reader hears."""
     taken: list[float] = []
     for _ in range(kills):
-        dead = nodes.pop()
+        dead = nodes.pop(0)  # the first to join leads all of its teams
         member = dead.membership.member
         led = {team for team in dead.teams if dead.membership.granted(team)[0] == member}
         following = asyncio.create_task(_times_of(bus, member, led))
@@ -248,10 +246,13 @@ async def measure(scale: Scale) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with election(folder / "ours", scale.shards) as (running, bus):
-            nodes = await populate(bus, scale)
-            rows = await quiet(running, bus, scale)
-            rows += await failover(bus, nodes, scale.kills)
-            await asyncio.gather(*(node.kill() for node in nodes))
+            nodes: list[Node] = []
+            try:
+                await populate(bus, scale, nodes)
+                rows = await quiet(running, bus, scale)
+                rows += await failover(bus, nodes, scale.kills)
+            finally:
+                await asyncio.gather(*(node.kill() for node in nodes))
         return rows + await peer(folder, scale)
 
 
