@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,11 @@ from folkmoot.sdk.agent import Agent, Team, teams
 from folkmoot.sdk.election.membership import Candidature, Membership, partitions_of
 from folkmoot.sdk.errors import DefinitionError
 from folkmoot.sdk.knowledge import Knowledge
+
+HALTED_LOOK_S = 0.5
+"""How soon a halted team is left: a fraction of what the next election takes."""
+
+logger = logging.getLogger(__name__)
 
 
 def load_agents(reference: str) -> list[Agent]:
@@ -85,7 +91,12 @@ async def worker(
         bus,
         clock,
         [replica for team in grouped for replica in builder.replicas(team)],
-        jobs=(membership.listen, membership.keep_session, knowledge.run),
+        jobs=(
+            membership.listen,
+            membership.keep_session,
+            knowledge.run,
+            builder.leave_what_is_halted,
+        ),
         on_stop=membership.leave,
     )
     await knowledge.load()
@@ -140,6 +151,7 @@ class _Builder:
         self._membership, self._knowledge = membership, knowledge
         self._pace = Pace(settings.timing().ttl_ms)
         self._restoring = asyncio.Semaphore(settings.restores_max)
+        self._team_replicas: dict[str, Replica[Any]] = {}
 
     def replicas(self, team: Team) -> list[Replica[Any]]:
         """Return the replicas of a team's own shard and of its agents' partitions."""
@@ -154,7 +166,22 @@ class _Builder:
         candidacy = ElectedCandidacy(
             self._membership.member, lambda: self._membership.granted(team)
         )
-        return self._replica(f"team.{team}", 0, WorkerSettings(), host, candidacy)
+        replica = self._replica(f"team.{team}", 0, WorkerSettings(), host, candidacy)
+        self._team_replicas[team] = replica
+        return replica
+
+    async def leave_what_is_halted(self) -> None:
+        """Leave each team whose own shard is halted here, for whoever is elected has to lead it.
+
+        The member joins again when it is started again, which is what mends a halted replica.
+        """
+        while self._team_replicas:
+            for team, replica in list(self._team_replicas.items()):
+                if replica.role is Role.HALTED:
+                    await self._membership.withdraw(team)
+                    logger.error("left team %s: %s", team, replica.last_error)
+                    del self._team_replicas[team]
+            await asyncio.sleep(HALTED_LOOK_S)
 
     def _agent_replica(self, host: Host, agent: Agent, partition: int) -> Replica[Any]:
         service = f"agent.{agent.name}"
