@@ -37,6 +37,7 @@ from folkmoot.testing.simulation.loop import SimulatedLoop
 from folkmoot.testing.simulation.process import Process
 
 SAMPLE_EVERY_S = 0.1
+SKEW_MS = 3_000
 LOOK_EVERY_S = 0.02
 LEADER_WITHIN_MS = 500
 """I7: beyond its ttl, how long a shard may be without a leader after faults have ceased."""
@@ -127,7 +128,8 @@ class World:
         """Start a seat's next incarnation."""
         seat.incarnation += 1
         name = f"{seat.name}.{seat.incarnation}"
-        booted_s, skew_ms = self.random.uniform(0, 900), self.random.randint(-3_000, 3_000)
+        booted_s = self.random.uniform(0, 900)
+        skew_ms = 0 if self.draw.clocks_agree else self.random.randint(-SKEW_MS, SKEW_MS)
         process = seat.process = Process(self.loop, name, booted_s, skew_ms)
         seat.log, seat.gossip = SimulatedLog(self.broker, process), self.network.join(process)
         self.graveyard.append(process)
