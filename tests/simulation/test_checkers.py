@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from folkmoot.agent_worker import handlers
-from folkmoot.core.election import ElectionMachine
 from folkmoot.core.event_store.state import EventStoreState
 from folkmoot.core.kernel import Leadership, Position, Shard
 from folkmoot.core.saga import backward, folding
@@ -163,15 +162,10 @@ def repeated_appends_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(EventStoreState, "remember", lambda _self, _answer: None)
 
 
-def the_election_forgets_who_is_gone(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ElectionMachine, "due", lambda _self, _state: None)
-
-
 MESH_DEFECTS: list[tuple[str, Plant]] = [
     ("I6", undoing_takes_no_order),
     ("I6", compensations_are_not_run),
     ("I4", repeated_appends_are_forgotten),
-    ("I7", the_election_forgets_who_is_gone),
 ]
 
 DEFECTS: list[tuple[str, Plant]] = [

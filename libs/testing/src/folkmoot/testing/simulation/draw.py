@@ -26,6 +26,8 @@ class Draw:
     batch_inputs_max: int
     pending_effects_max: int
     inputs_per_s: float
+    clocks_agree: bool
+    """Whether wall clocks are right, so that steps may have short time limits."""
     poison: bool
     """Whether deciding some inputs breaks, which ends the term of who tries."""
 
@@ -44,6 +46,7 @@ def draw(seed: int, scope: Scope | None = None) -> tuple[Draw, Random]:
         batch_inputs_max=random.choice((1, 3, 500)),
         pending_effects_max=random.choice((0, 3, 20_000)),
         inputs_per_s=random.choice((2.0, 8.0, 25.0)),
+        clocks_agree=random.random() < 0.4,
         poison=random.random() < 0.2,
     )
     return drawn, random

@@ -268,9 +268,10 @@ async def strike_all(world: World) -> None:
     """Let as many faults strike as the world's draw says, at drawn times, then return."""
     random, draw = world.random, world.draw
     until_s = world.loop.now + draw.duration_s
+    kinds = [each for each in FAULTS if not (draw.clocks_agree and each is ClockJump)]
     seats = [seat for seat in world.seats.values() if seat.may_crash]
     for at_s in sorted(random.uniform(0, draw.duration_s) for _ in range(draw.faults)):
-        (cls,) = random.choices(FAULTS, [fault.weight for fault in FAULTS])
+        (cls,) = random.choices(kinds, [fault.weight for fault in kinds])
         world.loop.later(at_s, _strike, world, cls(world, random.choice(seats)))
     await asyncio.sleep(until_s - world.loop.now)
 

@@ -36,7 +36,13 @@ from folkmoot.runtime.shards import shard_name
 from folkmoot.saga_orchestrator.bootstrap import service as saga_orchestrator
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 from folkmoot.sdk.client import Client
-from folkmoot.testing.simulation.outside import AGENT, TEAM, Outside
+from folkmoot.testing.simulation.outside import (
+    AGENT,
+    SHORT_TIMEOUT_S,
+    STEP_TIMEOUT_S,
+    TEAM,
+    Outside,
+)
 from folkmoot.testing.simulation.process import Process
 from folkmoot.testing.simulation.world import LEADER_WITHIN_MS, ShardPlan, World
 
@@ -94,7 +100,8 @@ class MeshWorld:
 
     def populate(self, world: World) -> None:
         """See `Kind`."""
-        self.outside = Outside(self._seed, world.seen.acts)
+        timeout_s = SHORT_TIMEOUT_S if world.draw.clocks_agree else STEP_TIMEOUT_S
+        self.outside = Outside(self._seed, world.seen.acts, timeout_s)
         services: dict[str, tuple[Bootstrap, type[Settings]]] = {
             "election": (election, ElectionServiceSettings),
             "event-store": (event_store, EventStoreServiceSettings),

@@ -37,6 +37,7 @@ from folkmoot.testing.simulation.loop import SimulatedLoop
 from folkmoot.testing.simulation.process import Process
 
 SAMPLE_EVERY_S = 0.1
+SKEW_MS = 3_000
 LOOK_EVERY_S = 0.02
 LEADER_WITHIN_MS = 500
 """I7: beyond its ttl, how long a shard may be without a leader after faults have ceased."""
@@ -127,7 +128,8 @@ class World:
         """Start a seat's next incarnation."""
         seat.incarnation += 1
         name = f"{seat.name}.{seat.incarnation}"
-        booted_s, skew_ms = self.random.uniform(0, 900), self.random.randint(-3_000, 3_000)
+        booted_s = self.random.uniform(0, 900)
+        skew_ms = 0 if self.draw.clocks_agree else self.random.randint(-SKEW_MS, SKEW_MS)
         process = seat.process = Process(self.loop, name, booted_s, skew_ms)
         seat.log, seat.gossip = SimulatedLog(self.broker, process), self.network.join(process)
         self.graveyard.append(process)
@@ -274,12 +276,12 @@ class World:
     async def _digest_poison(self) -> None:
         """Wait until what breaks leaders has been decided: till then it is a fault that goes on."""
         deadline = self.loop.now + SETTLE_WITHIN_S
-        while self.loop.now < deadline and not self._decided_all():
+        while self.loop.now < deadline and not self._has_settled():
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _settle(self) -> None:
         deadline = self.loop.now + SETTLE_WITHIN_S
-        while not (self.kind.settled(self) and self._decided_all()):
+        while not self._has_settled():
             if self.loop.now > deadline:
                 self.trouble("I7", f"it has not settled {SETTLE_WITHIN_S:.0f} s after faults")
                 break
@@ -288,9 +290,11 @@ class World:
             invariant, _, detail = complaint.partition(": ")
             self.trouble(invariant, detail)
 
-    def _decided_all(self) -> bool:
-        """Whether every shard has decided, logged and told all that there is."""
-        return all(self._is_at_rest(plan.name) for plan in self.kind.shards)
+    def _has_settled(self) -> bool:
+        """Whether nobody asks for more, and every shard has decided, logged and told all."""
+        return self.kind.settled(self) and all(
+            self._is_at_rest(plan.name) for plan in self.kind.shards
+        )
 
     def _is_at_rest(self, name: ShardName) -> bool:
         ends = {t: len(self.broker.partitions[t, name.partition].records) for t in name.inputs}
