@@ -159,10 +159,28 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def free_range(count: int) -> int:
+    """Return the first of `count` free ports in a row, where no connection takes one by itself."""
+    for first in range(20_000 + os.getpid() % 10_000, 32_000, count):
+        sockets = []
+        try:
+            for port in range(first, first + count):
+                sockets.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            continue
+        else:
+            return first
+        finally:
+            for each in sockets:
+                each.close()
+    raise AssertionError(f"there are no {count} free ports in a row")
+
+
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("up")
-    kafka, nats, http = free_ports(3)
+    kafka, nats = free_ports(2)
+    http = free_range(8)
     ports = ("--kafka-port", str(kafka), "--nats-port", str(nats), "--http-port", str(http))
     worker = ("--worker", "folkmoot.dossier.agents:agents")
     child = subprocess.Popen(
@@ -173,19 +191,20 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert child.stdout is not None
-    printed = []
-    for line in child.stdout:
-        printed.append(line)
-        if line.startswith("bus:"):
-            break
-    else:
-        raise AssertionError("".join(printed))
-    yield folder
-    if child.poll() is None:
-        child.send_signal(signal.SIGINT)
-    rest, _ = child.communicate(timeout=60)
-    assert child.returncode == 0, rest
+    with child:
+        assert child.stdout is not None
+        printed = []
+        for line in child.stdout:
+            printed.append(line)
+            if line.startswith("bus:"):
+                break
+        else:
+            raise AssertionError("".join(printed))
+        yield folder
+        if child.poll() is None:
+            child.send_signal(signal.SIGINT)
+        rest, _ = child.communicate(timeout=60)
+        assert child.returncode == 0, rest
 
 
 @pytest.mark.kafka

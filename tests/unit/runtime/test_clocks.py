@@ -83,6 +83,18 @@ async def test_the_courtesy_to_a_dead_heir_ends_though_the_resigned_was_hours_ah
     assert b.name == "b"
 
 
+async def test_who_comes_after_the_courtesy_does_not_wait_for_it_again(world: World) -> None:
+    timing = Timing(ttl_ms=300)
+    (a,) = world.start("a", candidacy=TowardsDead("a", "log/0", timing, lambda: ["a"]))
+    await world.leader()
+    await a.stop()
+    await asyncio.sleep(0.6)
+    began_at = asyncio.get_running_loop().time()
+    world.start("b")
+    await world.leader(a)
+    assert asyncio.get_running_loop().time() - began_at < 0.2
+
+
 async def test_a_tick_that_does_nothing_is_no_busy_loop(world: World) -> None:
     class Forgetful:
         """Wants to be woken always, and does nothing then."""

@@ -255,7 +255,7 @@ class Replica(Generic[S]):
     async def _follow(self, tail: Tail, ready: Channels, beside: asyncio.TaskGroup) -> bool:
         """Read the log until this member's own claim has won; False when stopping."""
         end = await self._seat.end()
-        quiet_ms = 0
+        quiet_ms = self._since_resignation()
         look_ms = FOLLOW_TIMEOUT_MS
         while not self._stopping.is_set():
             asked_at = self._clock.monotonic()
@@ -274,6 +274,14 @@ class Replica(Generic[S]):
                 silence = None  # for a moment: whoever won is about to be heard
             look_ms = _look_ms(silence, quiet_ms)
         return False
+
+    def _since_resignation(self) -> int:
+        """Return how long, in log time, the shard has been without a leader that resigned.
+
+        A member that begins to follow only then need not wait out the courtesy once more.
+        """
+        resigned_at = self._shard.leadership.resigned_at
+        return 0 if resigned_at is None else max(0, self._seat.clock.now() - resigned_at)
 
     async def _keep_snapshots(self, beside: asyncio.TaskGroup) -> None:
         """Take a snapshot if it is time to; the shard stands still only until it is encoded."""
