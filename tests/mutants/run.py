@@ -123,8 +123,12 @@ def main() -> int:
     if healthy.killer is not None:
         print(f"the sources themselves do not pass: {healthy.detail}", file=sys.stderr)
         return 2
+    fates: list[Fate] = []
     with ThreadPoolExecutor(asked.jobs) as threads:
-        fates = list(threads.map(fate_of, chosen))
+        for fate in threads.map(fate_of, chosen):
+            fates.append(fate)
+            told = fate.killer or "SURVIVED"
+            print(f"{len(fates)}/{len(chosen)} {fate.mutant}: {told}", file=sys.stderr, flush=True)
     report(fates)
     survivors = [fate.mutant for fate in fates if fate.killer is None]
     print(f"{len(fates) - len(survivors)} of {len(fates)} noticed")
