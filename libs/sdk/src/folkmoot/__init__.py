@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from folkmoot.sdk.context import LeaderContext as LeaderContext
     from folkmoot.sdk.context import StepContext as StepContext
     from folkmoot.sdk.election.lease import Lease as Lease
+    from folkmoot.sdk.errors import ControlRefused as ControlRefused
     from folkmoot.sdk.errors import DefinitionError as DefinitionError
     from folkmoot.sdk.errors import ElectionRefused as ElectionRefused
     from folkmoot.sdk.errors import LeadershipLost as LeadershipLost
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Agent": "agent",
     "Client": "client",
+    "ControlRefused": "errors",
     "DefinitionError": "errors",
     "ElectionRefused": "errors",
     "LeaderContext": "context",

@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from saga_driver import Driver, outcome, step
 
-from folkmoot.core.messages import Call, CancelSaga, Failure, Outcome
+from folkmoot.core.messages import (
+    Call,
+    CancelSaga,
+    Failure,
+    ForceComplete,
+    Outcome,
+    PauseSaga,
+    ResumeSaga,
+    RetryStep,
+    SkipStep,
+    TerminateSaga,
+)
 from folkmoot.core.saga import SagaSettings
 
 RETRY = {"attempts": 2, "initial_ms": 5, "factor": 2.0, "cap_ms": 20}
@@ -37,8 +48,31 @@ FAILURES = {
 }
 
 
+CONTROLS: dict[str, Callable[[str], object]] = {
+    "cancel": lambda _: CancelSaga("s1", "anna"),
+    "pause": lambda _: PauseSaga("s1", "anna"),
+    "resume": lambda _: ResumeSaga("s1", "anna"),
+    "terminate": lambda _: TerminateSaga("s1", "anna"),
+    "retry": lambda step_id: RetryStep("s1", step_id, "anna"),
+    "skip": lambda step_id: SkipStep("s1", step_id, "anna"),
+    "force": lambda step_id: ForceComplete("s1", step_id, "anna", "", "by hand"),
+}
+PLAYS = st.dictionaries(
+    st.integers(0, 40),
+    st.tuples(
+        st.sampled_from([*CONTROLS, "pause", "pause", "skip", "force", "retry"]),
+        st.integers(0, 7).map("s{}".format),
+    ),
+    max_size=8,
+)
+
+
 class World:
-    """Answers a saga's calls as luck has it; after `patience` answers all goes well."""
+    """Answers a saga's calls as luck has it, and has operators act in given turns.
+
+    When luck is used up all goes well. `begun` are the steps of which an attempt was let in, or
+    of which it is not known whether it was.
+    """
 
     def __init__(self, luck: list[str], wave_max: int, *, eager: bool) -> None:
         self.driver = Driver(SagaSettings(wave_max=wave_max))
@@ -47,27 +81,43 @@ class World:
         self.silent: list[Call] = []
         self.begun: set[str] = set()
 
-    def play(self, plan: list[dict[str, Any]], cancel_after: int) -> None:
+    def play(self, plan: list[dict[str, Any]], acts: dict[int, tuple[str, str]]) -> None:
         self.driver.submit()
         for turn in range(500):
-            if turn == cancel_after:
-                self.driver.give(CancelSaga("s1", "anna"))
             if self.driver.results:
                 return
-            self._answer(plan)
+            if turn in acts:
+                self._control(*acts[turn])
+            elif not self._answer(plan):
+                self.driver.give(ResumeSaga("s1", "anna"))
         raise AssertionError("the saga did not end")
 
-    def _answer(self, plan: list[dict[str, Any]]) -> None:
+    def _control(self, name: str, step_id: str) -> None:
+        """Give a request; a step that is called when it is decided may have had an effect."""
+        saga = self.driver.state.sagas["s1"]
+        step = saga.find(step_id)
+        called = step is not None and step.phase == "running"
+        events = self.driver.give(CONTROLS[name](step_id))
+        assert len(events) >= 1, "a request is either accepted or refused"
+        forced = "StepSucceeded" in [type(event).__name__ for event in events]
+        if type(events[0]).__name__ == "ControlAccepted" and (called or forced):
+            self.begun |= {step_id} if name in ("skip", "force") else set()
+
+    def _answer(self, plan: list[dict[str, Any]]) -> bool:
+        """Do what comes next; return whether there was anything: in a paused saga maybe not."""
         open_calls = [c for c in self.driver.calls if self._is_open(c)]
         due = self.driver.shard.due()
         overdue = due is not None and due <= self.driver.now
         if not open_calls or (overdue and self.eager):
-            assert due is not None, "nothing is open and nothing is awaited"
+            if due is None:
+                assert self.driver.state.sagas["s1"].paused, "nothing is open, nothing is awaited"
+                return False
             self.driver.pass_time(max(0, due - self.driver.now))
-            return
+            return True
         call = open_calls[0]
         luck = "succeed" if call.kind == "plan" or not self.luck else self.luck.pop()
         self._give(call, luck, plan)
+        return True
 
     def _is_open(self, call: Call) -> bool:
         saga = self.driver.state.sagas.get("s1")
@@ -96,19 +146,23 @@ class World:
         return outcome(call, result=result)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     plans(),
     st.lists(LUCK, max_size=30),
-    st.integers(0, 40),
+    PLAYS,
     st.sampled_from([1, 2, 250]),
     st.booleans(),
 )
 def test_a_saga_ends_once_and_is_undone_in_reverse_order(
-    plan: list[dict[str, Any]], luck: list[str], cancel_after: int, wave_max: int, eager: bool
+    plan: list[dict[str, Any]],
+    luck: list[str],
+    acts: dict[int, tuple[str, str]],
+    wave_max: int,
+    eager: bool,
 ) -> None:
     world = World(luck, wave_max, eager=eager)
-    world.play(plan, cancel_after)
+    world.play(plan, acts)
     driver = world.driver
     driver.pass_time(60_000)
     (result,) = driver.results
@@ -118,19 +172,37 @@ def test_a_saga_ends_once_and_is_undone_in_reverse_order(
         return [event.step_id for event in events if type(event).__name__ == name]
 
     scheduled = {i for i in ids("StepScheduled") if i not in ("plan", "aggregate")}
-    undone = ids("StepCompensated")
+    undone, left_so = ids("StepCompensated"), ids("StepCompensationSkipped")
     by_id = {each["id"]: each for each in plan}
     if result.state == "completed":
         assert undone == []
         assert scheduled == set(by_id)
-    else:
+    elif result.state != "terminated":
         may_have_acted = scheduled & world.begun
-        assert sorted(undone) == sorted(i for i in may_have_acted if by_id[i]["compensable"])
-        assert_reverse(undone, by_id)
-        assert_nothing_runs_after_it_is_undone(driver.calls)
+        expected = sorted(i for i in may_have_acted if by_id[i]["compensable"])
+        assert sorted(undone + left_so) == expected
+        assert sorted(result.not_undone) == sorted(left_so)
+        assert_reverse(ids_of_ends(events), by_id)
+    assert_nothing_runs_after_it_is_undone(driver.calls)
+    assert_nothing_begins_while_paused(driver.log)
     assert driver.replayed() == driver.state
     assert driver.shard.due() is None
     assert max(len(entry.events) for entry in driver.log) <= 2 * wave_max + 6
+
+
+def ids_of_ends(events: list[Any]) -> list[str]:
+    """Return the steps that were undone, or left as they are, in order."""
+    ends = ("StepCompensated", "StepCompensationSkipped")
+    return [event.step_id for event in events if type(event).__name__ in ends]
+
+
+def assert_nothing_begins_while_paused(log: list[Any]) -> None:
+    paused = False
+    for event in (event for entry in log for event in entry.events):
+        name = type(event).__name__
+        paused = name == "SagaPaused" or (paused and name != "SagaResumed")
+        begins = name in ("StepScheduled", "StepCompensationScheduled")
+        assert not (paused and begins), f"{event.step_id} began while the saga was paused"
 
 
 def assert_reverse(undone: list[str], by_id: dict[str, dict[str, Any]]) -> None:

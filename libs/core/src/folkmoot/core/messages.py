@@ -79,19 +79,12 @@ class TaskResult:
 
     saga_id: str
     team: str
-    state: Literal["completed", "compensated", "failed", "refused"]
+    state: Literal["completed", "compensated", "failed", "refused", "terminated"]
     result: Json = None
     failure: Failure | None = None
     failed_step: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CancelSaga:
-    """Stop a saga and undo what it did."""
-
-    saga_id: str
-    actor: str
-    reason: str = ""
+    not_undone: tuple[str, ...] = ()
+    """Of a compensated saga: the first steps whose compensation an operator skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +92,86 @@ class TeamFormed:
     """A team has its first member, so that tasks for it can be taken."""
 
     team: str
+
+
+# -- control: users and operators -> the saga orchestrator ------------------------------------
+#
+# Each names who asks and why, which is recorded. With a `request_id` the answer is announced, and
+# can be asked for; the same id is answered once. What does not fit is refused, and changes nothing.
+
+
+@dataclass(frozen=True, slots=True)
+class CancelSaga:
+    """Stop a saga and undo what it did. A paused saga is undone when it is resumed."""
+
+    saga_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSaga:
+    """Begin nothing more of a saga and stop its clocks; calls under way may still be answered."""
+
+    saga_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeSaga:
+    """Let a paused saga go on, its clocks with what was left on them."""
+
+    saga_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateSaga:
+    """End a saga at once. Nothing is undone: for operators, when nothing else helps."""
+
+    saga_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryStep:
+    """Begin now the next attempt that a step, or its compensation, waits for."""
+
+    saga_id: str
+    step_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SkipStep:
+    """Go on without a step that was begun, or without undoing it if it is being undone."""
+
+    saga_id: str
+    step_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForceComplete:
+    """Take a step as done with `result`, or as undone if it is being undone: somebody saw to it."""
+
+    saga_id: str
+    step_id: str
+    actor: str
+    reason: str = ""
+    result: Json = None
+    request_id: str = ""
 
 
 # -- calls: orchestrator -> breaker (or team) -> worker -> orchestrator ------------------------

@@ -31,6 +31,14 @@ class SagaFailed(Exception):
         self.saga_id, self.state, self.detail = saga_id, state, detail
 
 
+class ControlRefused(Exception):
+    """What was asked of a saga does not fit; nothing was changed. `kind` is a stable word."""
+
+    def __init__(self, saga_id: str, kind: str, detail: str) -> None:
+        super().__init__(f"saga {saga_id}: {detail}")
+        self.saga_id, self.kind, self.detail = saga_id, kind, detail
+
+
 class VersionConflict(Exception):
     """A stream has another version than an append expected. Nothing was appended."""
 

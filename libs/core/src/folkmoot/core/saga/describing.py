@@ -17,12 +17,16 @@ WAITING = {
 }
 
 
+HELD = ("retrying", "deferred", "compensation-retrying")
+"""What a paused saga holds back."""
+
+
 def summary(saga: Saga) -> dict[str, Any]:
     """Return one line about an open saga."""
     return {
         "saga_id": saga.saga_id,
         "team": saga.team,
-        "state": "stuck" if saga.undoing and saga.stuck else saga.phase,
+        "state": _state(saga),
         "opened_at": saga.opened_at,
         "ended_at": None,
         "steps_done": len(saga.steps) - saga.left,
@@ -30,13 +34,23 @@ def summary(saga: Saga) -> dict[str, Any]:
     }
 
 
+def _state(saga: Saga) -> str:
+    if saga.paused:
+        return "paused"
+    return "stuck" if saga.undoing and saga.stuck else saga.phase
+
+
 def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
     """Return everything about a saga that is worth showing, at most `steps_max` of its steps."""
     steps = [*saga.hooks.values(), *islice(saga.steps.values(), steps_max)]
     return summary(saga) | {
         "plan_hash": saga.plan_hash,
-        "steps": [_step(step) for step in steps],
+        "steps": [_step(saga, step) for step in steps],
+        "phase": saga.phase,
+        "paused_by": saga.paused_by if saga.paused else None,
+        "paused_at": saga.paused_at,
         "compensations": list(saga.compensations),
+        "not_undone": list(saga.not_undone),
         "failure": None
         if saga.failure is None
         else {"kind": saga.failure.kind, "detail": saga.failure.detail},
@@ -44,7 +58,8 @@ def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(saga: Saga, step: Step) -> dict[str, Any]:
+    held = saga.paused and (step.phase in HELD or step.plan.id in saga.ready)
     return {
         "id": step.plan.id,
         "agent": step.plan.agent,
@@ -53,7 +68,7 @@ def _step(step: Step) -> dict[str, Any]:
         "attempt": step.attempt,
         "needs": list(step.plan.needs),
         "deadline_at": step.deadline_at if step.called else None,
-        "waiting_for": WAITING.get(step.phase),
+        "waiting_for": "the saga to be resumed" if held else WAITING.get(step.phase),
         "failure": None if step.failure is None else step.failure.detail,
     }
 

@@ -9,6 +9,9 @@ from folkmoot.core.messages import Failure, Json
 from folkmoot.core.names import by_wire_name
 
 ForwardKind = Literal["plan", "step", "aggregate"]
+ControlKind = Literal[
+    "cancel", "pause", "resume", "terminate", "retry-step", "skip-step", "force-complete"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +254,70 @@ class SagaFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class SagaTerminated:
+    """An operator ended it. What was begun is not undone."""
+
+    saga_id: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ControlAccepted:
+    """Somebody asked for something, and what follows in this entry is due to it."""
+
+    saga_id: str
+    control: ControlKind
+    actor: str
+    reason: str
+    request_id: str = ""
+    step_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRefused:
+    """Somebody asked for what does not fit; nothing was changed."""
+
+    saga_id: str
+    control: ControlKind
+    actor: str
+    reason: str
+    failure: Failure
+    request_id: str = ""
+    step_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SagaPaused:
+    """Nothing more begins, and no timer runs, until `SagaResumed`."""
+
+    saga_id: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class SagaResumed:
+    """The saga goes on; what was left on its timers when it was paused is left now."""
+
+    saga_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """The saga goes on as if the step had no result. It may have had an effect."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompensationSkipped:
+    """A step stays as it is: undoing goes on without it."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class GraceGiven:
     """After a change of leader no deadline takes effect before `until`."""
 
@@ -280,5 +347,12 @@ EVENTS = by_wire_name(
     SagaCompleted,
     SagaCompensated,
     SagaFailed,
+    SagaTerminated,
+    ControlAccepted,
+    ControlRefused,
+    SagaPaused,
+    SagaResumed,
+    StepSkipped,
+    StepCompensationSkipped,
     GraceGiven,
 )

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Position, Send
-from folkmoot.core.messages import (
-    TASK_RESULTS,
-    TASKS,
-    Address,
-    Call,
-    CallKind,
-    CancelCall,
-    Json,
-    TaskResult,
-    inbox,
-)
+from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Local, Position, Send
+from folkmoot.core.messages import TASK_RESULTS, TASKS, Address, Announce, TaskResult, inbox
 from folkmoot.core.saga import events as happened
+from folkmoot.core.saga import pacing
+from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
 from folkmoot.core.saga.backward import count_blockers
+from folkmoot.core.saga.calling import call_of, cancel_of, undo_of
 from folkmoot.core.saga.describing import describe_saga
 from folkmoot.core.saga.events import PlannedStep
 from folkmoot.core.saga.state import (
+    CONTROLS_REMEMBERED_MAX,
     ENDED_DESCRIBED_MAX,
     ENDED_REMEMBERED_MAX,
+    NOT_UNDONE_NAMED_MAX,
     STEPS_DESCRIBED_MAX,
     Ended,
     Saga,
@@ -31,9 +26,8 @@ from folkmoot.core.saga.state import (
     Step,
 )
 
-BREAKER = inbox("breaker-proxy")
 Effects = Sequence[Effect]
-Terminal = Literal["completed", "compensated", "failed"]
+Terminal = Literal["completed", "compensated", "failed", "terminated"]
 
 
 class Folding:
@@ -95,13 +89,15 @@ class Folding:
             terminal,
             failure=event.failure,
             failed_step=event.failed_step,
+            not_undone=tuple(saga.not_undone),
         )
         return self._end(state, result, at)
 
     def _end(self, state: SagaState, result: TaskResult, at: Position) -> Effects:
         saga = state.sagas.pop(result.saga_id)
+        state.backlog.pop(saga.saga_id, None)
         for step in [*saga.steps.values(), *saga.hooks.values()]:
-            state.timers.drop(f"{saga.saga_id}/{step.plan.id}")
+            pacing.unwait(state, saga, step.plan.id)
         shown = describe_saga(saga, STEPS_DESCRIBED_MAX) | {
             "state": result.state,
             "ended_at": at.at,
@@ -123,20 +119,20 @@ class Folding:
         for planned in event.steps:
             for need in planned.needs:
                 saga.steps[need].dependants.append(planned.id)
-        _release(state, saga, [planned.id for planned in event.steps if not planned.needs])
+        pacing.release(state, saga, [planned.id for planned in event.steps if not planned.needs])
         return ()
 
-    def _scheduled(self, state: SagaState, event: happened.StepScheduled, _at: Position) -> Effects:
+    def _scheduled(self, state: SagaState, event: happened.StepScheduled, at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         step = self._step_or_hook(saga, event)
         step.phase, step.attempt, step.call_id = "running", event.attempt, event.call_id
         step.deadline_at = event.deadline_at
         saga.calls += 1
-        _take(state, saga, step.plan.id)
-        state.timers.set(f"{saga.saga_id}/{step.plan.id}", event.expires_at)
+        pacing.take(state, saga, step.plan.id)
+        pacing.wait(state, saga, step.plan.id, event.expires_at, at.at)
         if event.kind == "aggregate":
             saga.phase = "aggregating"
-        return (self._call(saga, step, event.kind, _direction(saga, step, event.kind)),)
+        return (call_of(saga, step, self._answer_to),)
 
     def _step_or_hook(self, saga: Saga, event: happened.StepScheduled) -> Step:
         if event.kind == "step":
@@ -150,30 +146,41 @@ class Folding:
         step.phase, step.result, step.succeeded = "succeeded", event.result, True
         step.begun = True
         if step.kind == "step":
-            saga.left -= 1
-            for dependant in step.dependants:
-                saga.steps[dependant].unmet -= 1
-            if step.dependants and saga.phase == "running":
-                free = [name for name in step.dependants if saga.steps[name].unmet == 0]
-                _release(state, saga, free)
+            self._done(state, saga, step)
         return ()
 
+    def _skipped(self, state: SagaState, event: happened.StepSkipped, _at: Position) -> Effects:
+        step = state.sagas[event.saga_id].steps[event.step_id]
+        step.begun |= step.phase == "running"
+        saga, step = self._ended_call(state, event.saga_id, event.step_id)
+        step.phase = "skipped"
+        self._done(state, saga, step)
+        return ()
+
+    def _done(self, state: SagaState, saga: Saga, step: Step) -> None:
+        saga.left -= 1
+        for dependant in step.dependants:
+            saga.steps[dependant].unmet -= 1
+        if step.dependants and saga.phase == "running":
+            free = [name for name in step.dependants if saga.steps[name].unmet == 0]
+            pacing.release(state, saga, free)
+
     def _retried(
-        self, state: SagaState, event: happened.StepRetryScheduled, _at: Position
+        self, state: SagaState, event: happened.StepRetryScheduled, at: Position
     ) -> Effects:
-        _, step = self._ended_call(state, event.saga_id, event.step_id)
+        saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.failure, step.begun = "retrying", event.failure, True
         step.deferrals, step.deferred_since = 0, None
-        state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
+        pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
 
     def _deferred(self, state: SagaState, event: happened.StepDeferred, at: Position) -> Effects:
-        _, step = self._ended_call(state, event.saga_id, event.step_id)
+        saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.failure = "deferred", event.failure
         step.deferrals += 1
         if step.deferred_since is None:
             step.deferred_since = at.at
-        state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
+        pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
 
     def _step_failed(self, state: SagaState, event: happened.StepFailed, _at: Position) -> Effects:
@@ -190,14 +197,14 @@ class Folding:
         assert step is not None
         if step.phase == "running":
             saga.calls -= 1
-        state.timers.drop(f"{saga_id}/{step_id}")
+        pacing.unwait(state, saga, step_id)
         return saga, step
 
     def _abandoned(self, state: SagaState, event: happened.CallAbandoned, _at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         step = saga.find(event.step_id)
         assert step is not None
-        return (_cancel(saga, step, event.call_id),)
+        return (cancel_of(saga, step, event.call_id),)
 
     # -- backwards --------------------------------------------------------------------------
 
@@ -212,8 +219,8 @@ class Folding:
         for step in steps:
             if step.phase in ("retrying", "deferred"):
                 step.phase = "failed"
-                state.timers.drop(f"{saga.saga_id}/{step.plan.id}")
-        return [_cancel(saga, step, step.call_id) for step in steps if step.called]
+                pacing.unwait(state, saga, step.plan.id)
+        return [cancel_of(saga, step, step.call_id) for step in steps if step.called]
 
     def _undoing(self, state: SagaState, event: happened.UndoingStarted, _at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
@@ -222,26 +229,27 @@ class Folding:
             saga.steps[step_id].blockers = blockers
         scheduled = [step for step in saga.steps.values() if step.scheduled]
         saga.undo_left = len(scheduled)
-        _release(state, saga, [step.plan.id for step in scheduled if step.blockers == 0])
+        pacing.release(state, saga, [step.plan.id for step in scheduled if step.blockers == 0])
         return ()
 
     def _undo(
-        self, state: SagaState, event: happened.StepCompensationScheduled, _at: Position
+        self, state: SagaState, event: happened.StepCompensationScheduled, at: Position
     ) -> Effects:
         saga = state.sagas[event.saga_id]
         step = saga.steps[event.step_id]
         step.phase, step.call_id = "compensating", event.call_id
         step.undo_attempt, step.deadline_at = event.attempt, event.deadline_at
-        _take(state, saga, step.plan.id)
-        state.timers.set(f"{saga.saga_id}/{step.plan.id}", event.expires_at)
-        return (self._call(saga, step, "compensate", step.result, event.in_doubt),)
+        pacing.take(state, saga, step.plan.id)
+        pacing.wait(state, saga, step.plan.id, event.expires_at, at.at)
+        return (undo_of(saga, step, event.in_doubt, self._answer_to),)
 
     def _undo_retried(
-        self, state: SagaState, event: happened.StepCompensationRetryScheduled, _at: Position
+        self, state: SagaState, event: happened.StepCompensationRetryScheduled, at: Position
     ) -> Effects:
-        step = state.sagas[event.saga_id].steps[event.step_id]
+        saga = state.sagas[event.saga_id]
+        step = saga.steps[event.step_id]
         step.phase, step.failure = "compensation-retrying", event.failure
-        state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
+        pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
 
     def _stuck(self, state: SagaState, event: happened.CompensationStuck, _at: Position) -> Effects:
@@ -261,17 +269,60 @@ class Folding:
         step.phase = "passed-over"
         return ()
 
+    def _left_so(
+        self, state: SagaState, event: happened.StepCompensationSkipped, _at: Position
+    ) -> Effects:
+        saga, step = self._settled(state, event.saga_id, event.step_id)
+        step.phase, step.stuck = "compensation-skipped", False
+        if len(saga.not_undone) < NOT_UNDONE_NAMED_MAX:
+            saga.not_undone.append(event.step_id)
+        return ()
+
     def _settled(self, state: SagaState, saga_id: str, step_id: str) -> tuple[Saga, Step]:
         saga = state.sagas[saga_id]
         step = saga.steps[step_id]
         saga.undo_left -= 1
-        state.timers.drop(f"{saga_id}/{step_id}")
-        _take(state, saga, step_id)
+        pacing.unwait(state, saga, step_id)
+        pacing.take(state, saga, step_id)
         for need in step.plan.needs:
             saga.steps[need].blockers -= 1
         free = [need for need in step.plan.needs if saga.steps[need].blockers == 0]
-        _release(state, saga, free)
+        pacing.release(state, saga, free)
         return saga, step
+
+    # -- control ----------------------------------------------------------------------------
+
+    def _accepted(
+        self, state: SagaState, event: happened.ControlAccepted, _at: Position
+    ) -> Effects:
+        return _answered(state, ControlAnswer(event.saga_id, event.request_id))
+
+    def _not_accepted(
+        self, state: SagaState, event: happened.ControlRefused, _at: Position
+    ) -> Effects:
+        return _answered(state, ControlAnswer(event.saga_id, event.request_id, event.failure))
+
+    def _paused(self, state: SagaState, event: happened.SagaPaused, at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        saga.paused_by = event.actor
+        pacing.pause(state, saga, at.at)
+        return ()
+
+    def _resumed(self, state: SagaState, event: happened.SagaResumed, at: Position) -> Effects:
+        pacing.resume(state, state.sagas[event.saga_id], at.at)
+        return ()
+
+    def _terminated(
+        self, state: SagaState, event: happened.SagaTerminated, at: Position
+    ) -> Effects:
+        saga = state.sagas[event.saga_id]
+        steps = [*saga.steps.values(), *saga.hooks.values()]
+        cancels = [cancel_of(saga, step, step.call_id) for step in steps if step.called]
+        failed_step, team = saga.failed_step, saga.team
+        result = TaskResult(
+            saga.saga_id, team, "terminated", failure=event.failure, failed_step=failed_step
+        )
+        return [*cancels, *self._end(state, result, at)]
 
     # -- the others -------------------------------------------------------------------------
 
@@ -282,61 +333,14 @@ class Folding:
         state.grace_until = event.until
         return ()
 
-    def _call(
-        self, saga: Saga, step: Step, kind: CallKind, recorded: Json, in_doubt: bool = False
-    ) -> Send:
-        way = "undo" if kind == "compensate" else "do"
-        call = Call(
-            step.call_id,
-            saga.saga_id,
-            step.plan.id,
-            kind,
-            step.plan.name,
-            step.plan.agent,
-            saga.team,
-            step.undo_attempt if kind == "compensate" else step.attempt,
-            saga.input if kind == "plan" else step.plan.input,
-            f"{saga.saga_id}/{step.plan.id}/{way}",
-            step.deadline_at,
-            self._answer_to,
-            None if in_doubt else recorded,
-            in_doubt,
-            None,
-            saga.traceparent,
-        )
-        if step.kind == "step":
-            return Send(BREAKER, call, key=step.plan.agent)
-        return Send(inbox(f"team.{saga.team}"), call, partition=0)
 
-
-def _cancel(saga: Saga, step: Step, call_id: str) -> Send:
-    cancel = CancelCall(call_id, saga.saga_id, step.plan.agent)
-    if step.kind == "step":
-        return Send(BREAKER, cancel, key=step.plan.agent)
-    return Send(inbox(f"team.{saga.team}"), cancel, partition=0)
-
-
-def _release(state: SagaState, saga: Saga, step_ids: Iterable[str]) -> None:
-    """Make steps ready: nothing holds them back any more."""
-    for step_id in step_ids:
-        saga.ready[step_id] = None
-    if saga.ready:
-        state.backlog[saga.saga_id] = None
-
-
-def _take(state: SagaState, saga: Saga, step_id: str) -> None:
-    """Take a step out of those that are ready, if it was."""
-    if saga.ready:
-        saga.ready.pop(step_id, None)
-        if not saga.ready:
-            state.backlog.pop(saga.saga_id, None)
-
-
-def _direction(saga: Saga, step: Step, kind: str) -> Json:
-    """Return what the call is given of other steps' results."""
-    if kind == "aggregate":
-        return {step_id: each.result for step_id, each in saga.steps.items()}
-    return {need: saga.steps[need].result for need in step.plan.needs}
+def _answered(state: SagaState, answer: ControlAnswer) -> Effects:
+    if not answer.request_id:
+        return ()
+    state.controls[answer.request_id] = answer
+    while len(state.controls) > CONTROLS_REMEMBERED_MAX:
+        state.controls.popitem(last=False)
+    return (Local(Announce(announcement_subject(answer.request_id), answer)),)
 
 
 def _hook(event: happened.StepScheduled, team: str) -> PlannedStep:
@@ -378,5 +382,12 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.SagaCompleted: Folding._completed,
     happened.SagaCompensated: Folding._undone,
     happened.SagaFailed: Folding._failed,
+    happened.SagaTerminated: Folding._terminated,
+    happened.ControlAccepted: Folding._accepted,
+    happened.ControlRefused: Folding._not_accepted,
+    happened.SagaPaused: Folding._paused,
+    happened.SagaResumed: Folding._resumed,
+    happened.StepSkipped: Folding._skipped,
+    happened.StepCompensationSkipped: Folding._left_so,
     happened.GraceGiven: Folding._grace,
 }

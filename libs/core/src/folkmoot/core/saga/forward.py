@@ -17,6 +17,7 @@ from folkmoot.core.saga.events import (
     StepFailed,
     StepRetryScheduled,
     StepScheduled,
+    StepSkipped,
     StepSucceeded,
 )
 from folkmoot.core.saga.plan import InvalidPlan, parse_plan
@@ -188,6 +189,18 @@ def _succeeded(
     return events + _next(saga, step, now, settings)
 
 
+def skipped(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+    """Return how a saga goes on without a step's result."""
+    return [StepSkipped(saga.saga_id, step.plan.id), *_next(saga, step, now, settings)]
+
+
+def taken_up(saga: Saga, now: int, settings: SagaSettings) -> Events:
+    """Return what begins besides the steps that are ready when a saga is resumed."""
+    if saga.phase == "running" and saga.left == 0:
+        return [_aggregate(saga.saga_id, saga.team, now, settings)]
+    return []
+
+
 def _success(saga: Saga, step: Step, outcome: Outcome) -> StepSucceeded:
     """Return the event of a success; what a hook returned stands in the event that follows it."""
     return StepSucceeded(
@@ -202,7 +215,9 @@ def _success(saga: Saga, step: Step, outcome: Outcome) -> StepSucceeded:
 
 
 def _next(saga: Saga, done: Step, now: int, settings: SagaSettings) -> Events:
-    """Return what becomes ready when `done` is done."""
+    """Return what begins when `done` is done."""
+    if saga.paused:
+        return []
     if saga.left == 1:
         return [_aggregate(saga.saga_id, saga.team, now, settings)]
     dependants = (saga.steps[name] for name in done.dependants)
@@ -238,6 +253,8 @@ def _planned(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaS
         _success(saga, step, outcome),
         PlanRecorded(saga.saga_id, plan.hash, plan.steps),
     ]
+    if saga.paused:
+        return events
     if not plan.steps:
         return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
     first = (step for step in plan.steps if not step.needs)

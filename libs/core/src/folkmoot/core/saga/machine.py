@@ -19,7 +19,6 @@ from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
 from folkmoot.core.messages import (
     Call,
     CancelCall,
-    CancelSaga,
     Failure,
     Outcome,
     Task,
@@ -27,7 +26,7 @@ from folkmoot.core.messages import (
     TeamFormed,
 )
 from folkmoot.core.names import by_wire_name
-from folkmoot.core.saga import backward, forward
+from folkmoot.core.saga import backward, controlling, forward
 from folkmoot.core.saga.events import (
     EVENTS,
     CallAbandoned,
@@ -39,13 +38,15 @@ from folkmoot.core.saga.events import (
     TeamKnown,
 )
 from folkmoot.core.saga.folding import Folding
-from folkmoot.core.saga.settings import DETAIL_CHARS_MAX, SagaSettings
+from folkmoot.core.saga.settings import SagaSettings
 from folkmoot.core.saga.state import Saga, SagaState, Step
 
-INPUTS = by_wire_name(Task, Outcome, CancelSaga, TeamFormed)
+INPUTS = by_wire_name(Task, Outcome, TeamFormed, *controlling.KINDS)
 OUTPUTS = by_wire_name(Call, CancelCall, TaskResult)
 TEAMS_NAMED_MAX = 10
 TEAM_CHARS_SHOWN = 100
+FOREIGN_ID_CHARS_MAX = 600
+"""Of the ids of an answer that nobody waits for: our own are shorter, others are recorded too."""
 
 Events = Sequence[object]
 
@@ -61,10 +62,11 @@ class SagaMachine:
     def __init__(self, settings: SagaSettings, partition: int) -> None:
         self._settings = settings
         self._folding = Folding(partition)
+        control: Callable[[SagaState, Any, int], Events] = self._decide_control
         self._deciders: dict[type, Callable[[SagaState, Any, int], Events]] = {
+            **dict.fromkeys(controlling.KINDS, control),
             Task: self._decide_task,
             Outcome: self._decide_outcome,
-            CancelSaga: self._decide_cancel,
             TeamFormed: self._decide_team,
             Tick: self._decide_tick,
             Led: self._decide_led,
@@ -127,22 +129,15 @@ class SagaMachine:
 
     def _decide_outcome(self, state: SagaState, outcome: Outcome, now: int) -> Events:
         saga = state.sagas.get(outcome.saga_id)
-        if saga is None:
-            return ()
-        step = saga.find(outcome.step_id)
-        if step is None or not step.called or step.call_id != outcome.call_id:
-            return (OutcomeIgnored(saga.saga_id, outcome.step_id, outcome.call_id, outcome.status),)
+        step = None if saga is None else saga.find(outcome.step_id)
+        if saga is None or step is None or not step.called or step.call_id != outcome.call_id:
+            return (_ignored(outcome),)
         if step.phase == "compensating":
             return backward.undo_answered(saga, step, outcome, now, self._settings)
         return forward.answered(saga, step, outcome, now, self._settings)
 
-    def _decide_cancel(self, state: SagaState, cancel: CancelSaga, now: int) -> Events:
-        saga = state.sagas.get(cancel.saga_id)
-        if saga is None or saga.phase == "compensating":
-            return ()
-        why = f"cancelled by {cancel.actor}" + (f": {cancel.reason}" if cancel.reason else "")
-        failure = Failure("cancelled", why[:DETAIL_CHARS_MAX], retryable=False)
-        return forward.turn_back(saga, failure, now, self._settings)
+    def _decide_control(self, state: SagaState, request: object, now: int) -> Events:
+        return controlling.decide_control(state, request, now, self._settings)
 
     # -- time -------------------------------------------------------------------------------
 
@@ -204,3 +199,10 @@ class SagaMachine:
         failure = Failure("timed-out", f"no answer came within {limit_ms:,} ms")
         abandoned = CallAbandoned(saga.saga_id, step.plan.id, step.call_id)
         return [abandoned, *forward.failed(saga, step, failure, now, self._settings)]
+
+
+def _ignored(outcome: Outcome) -> OutcomeIgnored:
+    saga_id, step_id, call_id = (
+        each[:FOREIGN_ID_CHARS_MAX] for each in (outcome.saga_id, outcome.step_id, outcome.call_id)
+    )
+    return OutcomeIgnored(saga_id, step_id, call_id, outcome.status)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from folkmoot.core.deadlines import Deadlines
 from folkmoot.core.messages import Failure, Json, TaskResult
+from folkmoot.core.saga.answers import ControlAnswer
 from folkmoot.core.saga.events import ForwardKind, PlannedStep
 
 ENDED_REMEMBERED_MAX = 20_000
@@ -18,6 +19,12 @@ ENDED_DESCRIBED_MAX = 1_000
 
 STEPS_DESCRIBED_MAX = 200
 """Steps shown of an ended saga, so that a thousand large ones fit into memory."""
+
+NOT_UNDONE_NAMED_MAX = 100
+"""Skipped compensations that a saga's result names."""
+
+CONTROLS_REMEMBERED_MAX = 5_000
+"""Answers to requests that can be asked for; whoever asked did so moments ago."""
 
 Phase = Literal["planning", "running", "aggregating", "compensating"]
 StepPhase = Literal[
@@ -31,6 +38,8 @@ StepPhase = Literal[
     "compensation-retrying",
     "compensated",
     "passed-over",
+    "skipped",
+    "compensation-skipped",
 ]
 FORWARD_CALLED: frozenset[StepPhase] = frozenset({"running"})
 
@@ -78,6 +87,7 @@ class Saga:
     """An open saga. `calls` counts the forward calls under way, `left` the steps not done.
 
     `ready` are the steps that nothing holds back from being begun or, while undoing, undone.
+    `frozen`, while it is paused, is what was left on the timer of each step that has one.
     """
 
     saga_id: str
@@ -95,12 +105,21 @@ class Saga:
     undo_left: int = 0
     undoing: bool = False
     compensations: list[str] = field(default_factory=list)
+    not_undone: list[str] = field(default_factory=list)
     failure: Failure | None = None
     failed_step: str | None = None
+    paused_at: int | None = None
+    paused_by: str = ""
+    frozen: dict[str, int] = field(default_factory=dict)
 
     def find(self, step_id: str) -> Step | None:
         """Return a step or hook by its id."""
         return self.steps.get(step_id) or self.hooks.get(step_id)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing of it may begin now."""
+        return self.paused_at is not None
 
     @property
     def stuck(self) -> bool:
@@ -123,6 +142,7 @@ class SagaState:
     """The whole shard. `timers` has one key, `SAGA/STEP`, for each step that waits for a time.
 
     `backlog` are the sagas with steps that are ready: more than one entry had room for.
+    `controls` are the answers to requests that may be asked for again.
     """
 
     teams: dict[str, None] = field(default_factory=dict)
@@ -132,3 +152,4 @@ class SagaState:
     timers: Deadlines = field(default_factory=Deadlines)
     backlog: dict[str, None] = field(default_factory=dict)
     grace_until: int = 0
+    controls: OrderedDict[str, ControlAnswer] = field(default_factory=OrderedDict)

@@ -1,0 +1,63 @@
+"""The messages to those who run steps: what is asked of them, and that nobody waits any more."""
+
+from __future__ import annotations
+
+from folkmoot.core.kernel import Send
+from folkmoot.core.messages import Address, Call, CallKind, CancelCall, Json, inbox
+from folkmoot.core.saga.state import Saga, Step
+
+BREAKER = inbox("breaker-proxy")
+
+
+def call_of(saga: Saga, step: Step, answer_to: Address) -> Send:
+    """Return the call that begins an attempt of a step or a leader's hook."""
+    return _call(saga, step, step.kind, _given(saga, step), False, answer_to)
+
+
+def undo_of(saga: Saga, step: Step, in_doubt: bool, answer_to: Address) -> Send:
+    """Return the call that begins an attempt to undo a step."""
+    recorded = None if in_doubt else step.result
+    return _call(saga, step, "compensate", recorded, in_doubt, answer_to)
+
+
+def cancel_of(saga: Saga, step: Step, call_id: str) -> Send:
+    """Return the message that nobody waits for a call any more."""
+    return _addressed(saga, step, CancelCall(call_id, saga.saga_id, step.plan.agent))
+
+
+def _call(
+    saga: Saga, step: Step, kind: CallKind, recorded: Json, in_doubt: bool, answer_to: Address
+) -> Send:
+    way = "undo" if kind == "compensate" else "do"
+    call = Call(
+        step.call_id,
+        saga.saga_id,
+        step.plan.id,
+        kind,
+        step.plan.name,
+        step.plan.agent,
+        saga.team,
+        step.undo_attempt if kind == "compensate" else step.attempt,
+        saga.input if kind == "plan" else step.plan.input,
+        f"{saga.saga_id}/{step.plan.id}/{way}",
+        step.deadline_at,
+        answer_to,
+        recorded,
+        in_doubt,
+        None,
+        saga.traceparent,
+    )
+    return _addressed(saga, step, call)
+
+
+def _addressed(saga: Saga, step: Step, message: Call | CancelCall) -> Send:
+    if step.kind == "step":
+        return Send(BREAKER, message, key=step.plan.agent)
+    return Send(inbox(f"team.{saga.team}"), message, partition=0)
+
+
+def _given(saga: Saga, step: Step) -> Json:
+    """Return what the call is given of other steps' results."""
+    if step.kind == "aggregate":
+        return {step_id: each.result for step_id, each in saga.steps.items()}
+    return {need: saga.steps[need].result for need in step.plan.needs}

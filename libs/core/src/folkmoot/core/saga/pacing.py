@@ -1,0 +1,65 @@
+"""What a saga waits for: timers, and steps that are ready; both stand still while it is paused.
+
+The shard's `timers` and `backlog` know nothing of paused sagas, so that these cost nothing and no
+decision has to look whether one is paused: nothing of it ever falls due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from folkmoot.core.saga.state import Saga, SagaState
+
+
+def wait(state: SagaState, saga: Saga, step_id: str, at: int, now: int) -> None:
+    """Let a step's time come at `at`, or as long after the pause as that is from now."""
+    if saga.paused:
+        saga.frozen[step_id] = max(0, at - now)
+    else:
+        state.timers.set(f"{saga.saga_id}/{step_id}", at)
+
+
+def unwait(state: SagaState, saga: Saga, step_id: str) -> None:
+    """Let a step wait for no time."""
+    state.timers.drop(f"{saga.saga_id}/{step_id}")
+    saga.frozen.pop(step_id, None)
+
+
+def pause(state: SagaState, saga: Saga, now: int) -> None:
+    """Stop a saga's timers, and keep what is ready from beginning."""
+    saga.paused_at = now
+    state.backlog.pop(saga.saga_id, None)
+    for step in [*saga.steps.values(), *saga.hooks.values()]:
+        key = f"{saga.saga_id}/{step.plan.id}"
+        if (at := state.timers.get(key)) is not None:
+            saga.frozen[step.plan.id] = max(0, at - now)
+            state.timers.drop(key)
+
+
+def resume(state: SagaState, saga: Saga, now: int) -> None:
+    """Let a saga's timers run on, and what is ready begin."""
+    assert saga.paused_at is not None
+    stood_still_ms = now - saga.paused_at
+    frozen, saga.frozen, saga.paused_at = saga.frozen, {}, None
+    for step_id, left_ms in frozen.items():
+        wait(state, saga, step_id, now + left_ms, now)
+        step = saga.find(step_id)
+        if step is not None and step.deferred_since is not None:
+            step.deferred_since += stood_still_ms
+    release(state, saga, ())
+
+
+def release(state: SagaState, saga: Saga, step_ids: Iterable[str]) -> None:
+    """Make steps ready: nothing holds them back any more."""
+    for step_id in step_ids:
+        saga.ready[step_id] = None
+    if saga.ready and not saga.paused:
+        state.backlog[saga.saga_id] = None
+
+
+def take(state: SagaState, saga: Saga, step_id: str) -> None:
+    """Take a step out of those that are ready, if it was."""
+    if saga.ready:
+        saga.ready.pop(step_id, None)
+        if not saga.ready:
+            state.backlog.pop(saga.saga_id, None)
