@@ -65,6 +65,10 @@ WRONG: list[tuple[Callable[[Agent], object], str]] = [
     (lambda a: a.step("s")(no_type), r"no attribute 'nothing'; define the type"),
     (lambda a: a.step("s", timeout_s=0), r"step 's': timeout_s must be over 0"),
     (lambda a: a.step("s", timeout_s=float("nan")), r"timeout_s must be over 0"),
+    (lambda a: a.step("s", heartbeat_s=0), r"step 's': heartbeat_s must be over 0"),
+    (lambda a: a.step("s", queue_timeout_s=-1), r"step 's': queue_timeout_s must be over 0"),
+    (lambda a: a.step("s", role="captain"), r"role must be one of: ordinary, pivot, retriable"),  # type: ignore[arg-type]
+    (lambda a: a.step("s", role="pivot")(research).compensate(undo), r"it cannot be undone"),
     (lambda a: a.step("s", timeout_s=8 * 24 * 3600), r"at most a week"),
     (lambda a: (a.step("s")(research), a.step("s")), r"agent 'x' has two steps called 's'"),
     (lambda a: a.step("s")(research).compensate(research), r"expected async def undo\(ctx, input"),
@@ -111,6 +115,7 @@ def test_an_agent_is_checked_when_it_is_made(fields: dict[str, Any], sentence: s
         {"attempts": 0},
         {"initial_s": -1},
         {"cap_s": float("inf")},
+        {"total_s": -1},
         {"factor": 0.5},
         {"factor": float("nan")},
     ],

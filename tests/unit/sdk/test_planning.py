@@ -29,10 +29,10 @@ async def undo(ctx: Any, question: Question, done: list[str] | None) -> None: ..
 
 def team(planner: Handler | None = None, aggregator: Handler | None = None) -> Team:
     agent = Agent("x", team="t")
-    retry = Retry(5, initial_s=0.5, factor=3, cap_s=9)
+    retry = Retry(5, initial_s=0.5, factor=3, cap_s=9, total_s=60)
     agent.step("research", timeout_s=1.5, retry=retry)(research).compensate(undo)
     if planner is not None:
-        agent.step("write")(research)
+        agent.step("write", role="retriable", queue_timeout_s=2, heartbeat_s=1.5)(research)
         agent.plan(planner)
     if aggregator is not None:
         agent.aggregate(aggregator)
@@ -56,10 +56,15 @@ async def test_a_plan_leaves_as_the_json_that_is_recorded() -> None:
         "input": {"text": "why"},
         "needs": [],
         "timeout_ms": 1500,
-        "retry": {"attempts": 5, "initial_ms": 500, "factor": 3, "cap_ms": 9000},
+        "retry": {"attempts": 5, "initial_ms": 500, "factor": 3, "cap_ms": 9000, "total_ms": 60000},
         "compensable": True,
+        "role": "ordinary",
+        "queue_timeout_ms": 0,
+        "heartbeat_ms": 0,
     }
     assert (second["id"], second["needs"], second["compensable"]) == ("write", ["r1"], False)
+    assert second["role"] == "retriable"
+    assert (second["queue_timeout_ms"], second["heartbeat_ms"]) == (2000, 1500)
 
 
 async def test_a_team_of_one_step_needs_no_plan() -> None:

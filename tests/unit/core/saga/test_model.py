@@ -28,13 +28,22 @@ RETRY = {"attempts": 2, "initial_ms": 5, "factor": 2.0, "cap_ms": 20}
 
 @st.composite
 def plans(draw: Callable[..., Any]) -> list[dict[str, Any]]:
-    """A DAG of up to eight steps: each needs some of those before it."""
+    """A DAG of up to eight steps: each needs some of those before it.
+
+    There may be a pivot: then it needs all before it, and all after it need it or are retriable.
+    """
     steps: list[dict[str, Any]] = []
+    pivot = draw(st.one_of(st.none(), st.integers(0, 7)))
     for number in range(draw(st.integers(0, 8))):
         earlier = [f"s{other}" for other in range(number)]
         needs = draw(st.lists(st.sampled_from(earlier), unique=True)) if earlier else []
-        compensable = draw(st.booleans())
-        steps.append(step(f"s{number}", *needs, compensable=compensable, retry=RETRY))
+        compensable, role = draw(st.booleans()), draw(st.sampled_from(["ordinary", "retriable"]))
+        if number == pivot:
+            needs, compensable, role = earlier, False, "pivot"
+        elif pivot is not None and number > pivot and role == "ordinary":
+            needs = [*{*needs, f"s{pivot}"}]
+        fields = {"compensable": compensable, "role": role, "retry": RETRY}
+        steps.append(step(f"s{number}", *needs, **fields))
     return steps
 
 
@@ -174,6 +183,11 @@ def test_a_saga_ends_once_and_is_undone_in_reverse_order(
     scheduled = {i for i in ids("StepScheduled") if i not in ("plan", "aggregate")}
     undone, left_so = ids("StepCompensated"), ids("StepCompensationSkipped")
     by_id = {each["id"]: each for each in plan}
+    pivots = {i for i in ids("StepSucceeded") if i in by_id and by_id[i]["role"] == "pivot"}
+    assert not pivots or result.state in ("completed", "terminated"), "it turned back past a pivot"
+    if result.state in ("completed", "terminated"):
+        lost = [i for i in ids("StepFailed") if i in by_id and by_id[i]["role"] == "retriable"]
+        assert lost == []
     if result.state == "completed":
         assert undone == []
         assert scheduled == set(by_id)

@@ -185,7 +185,8 @@ class Call:
     the step's result for a compensation (None if it is in doubt), and results by step id
     otherwise: of what a step needs, or of all steps for an aggregation. `target` is the agent, or
     the team for a leader's hook. `outcome_to` receives the `Outcome`; `observed_by`, set by the
-    breaker, a copy.
+    breaker, a copy. A worker refuses to begin after `start_by`, and reports `CallProgress` when it
+    begins and at least every `heartbeat_ms`; 0 means that it need not.
     """
 
     call_id: str
@@ -204,6 +205,17 @@ class Call:
     in_doubt: bool = False
     observed_by: Address | None = None
     traceparent: str | None = None
+    start_by: int = 0
+    heartbeat_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallProgress:
+    """A worker has begun this call, or is still at it."""
+
+    call_id: str
+    saga_id: str
+    step_id: str
 
 
 @dataclass(frozen=True, slots=True)

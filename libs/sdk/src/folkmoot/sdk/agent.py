@@ -17,6 +17,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from folkmoot.core.saga.events import Role
+from folkmoot.core.saga.plan import ROLES
 from folkmoot.sdk.errors import DefinitionError, InvalidInput
 from folkmoot.sdk.steps import Retry, Step
 
@@ -72,6 +74,9 @@ class StepDefinition:
     handler: Handler
     timeout_s: float
     retry: Retry
+    role: Role = "ordinary"
+    queue_timeout_s: float | None = None
+    heartbeat_s: float | None = None
     compensation: Handler | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +103,8 @@ class StepDefinition:
         `done` is what the step returned, or None if it is not known whether it took effect. An
         undo runs until it succeeds, so it must be safe to repeat.
         """
+        if self.role == "pivot":
+            raise DefinitionError(f"step {self.name!r} is a pivot: it cannot be undone")
         if self.compensation is not None:
             raise DefinitionError(f"step {self.name!r} has two compensations")
         _annotations(handler, 2, "async def undo(ctx, input: Input, done: Output | None) -> None")
@@ -138,16 +145,40 @@ class Agent:
             raise DefinitionError("partitions must be at least 1")
 
     def step(
-        self, name: str, *, timeout_s: float = 60, retry: Retry = DEFAULT_RETRY
+        self,
+        name: str,
+        *,
+        timeout_s: float = 60,
+        retry: Retry = DEFAULT_RETRY,
+        role: Role = "ordinary",
+        queue_timeout_s: float | None = None,
+        heartbeat_s: float | None = None,
     ) -> Callable[[Handler], StepDefinition]:
-        """Make an async function a step that plans can name."""
-        if not 0 < timeout_s <= STEP_TIMEOUT_S_MAX:
-            raise DefinitionError(f"step {name!r}: timeout_s must be over 0 and at most a week")
+        """Make an async function a step that plans can name.
+
+        Args:
+            name: what plans call it.
+            timeout_s: for one attempt, from when it is sent to a worker to its answer.
+            retry: how often it is attempted, and how long to wait in between.
+            role: `pivot` is the point of no return: when it has succeeded, the saga only goes
+                forward, and what fails is tried until it succeeds. `retriable` never fails for
+                good. A pivot that raises says that it did not take effect.
+            queue_timeout_s: how long an attempt may wait for a worker to begin it.
+            heartbeat_s: how often it must call `ctx.progress`; silent for longer, it is given up.
+        """
+        limits = {"timeout_s": timeout_s, "queue_timeout_s": queue_timeout_s}
+        for limit, value in (limits | {"heartbeat_s": heartbeat_s}).items():
+            if value is not None and not 0 < value <= STEP_TIMEOUT_S_MAX:
+                raise DefinitionError(f"step {name!r}: {limit} must be over 0 and at most a week")
+        if role not in ROLES:
+            raise DefinitionError(f"step {name!r}: role must be one of: {', '.join(ROLES)}")
         if name in self.steps:
             raise DefinitionError(f"agent {self.name!r} has two steps called {name!r}")
 
         def register(handler: Handler) -> StepDefinition:
-            self.steps[name] = StepDefinition(name, handler, timeout_s, retry)
+            self.steps[name] = StepDefinition(
+                name, handler, timeout_s, retry, role, queue_timeout_s, heartbeat_s
+            )
             return self.steps[name]
 
         return register

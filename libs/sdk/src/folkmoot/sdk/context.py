@@ -104,7 +104,10 @@ class Context:
         return adapter.validate_python(recorded)
 
     async def progress(self, text: str) -> None:
-        """Tell whoever watches how far this is. May be lost."""
+        """Tell whoever watches how far this is; that may be lost.
+
+        For a step with `heartbeat_s` it is also the sign of life that it must give that often.
+        """
         await self.report(text)
 
 

@@ -13,7 +13,7 @@ from folkmoot.core.messages import Json
 from folkmoot.sdk.agent import Team, fit
 from folkmoot.sdk.context import Context
 from folkmoot.sdk.errors import DefinitionError
-from folkmoot.sdk.steps import Step, to_json
+from folkmoot.sdk.steps import Step, limit_ms, to_json
 
 
 async def plan(team: Team, context: Context, task: Json) -> list[dict[str, Any]]:
@@ -53,6 +53,9 @@ def _planned(team: Team, step: Step) -> dict[str, Any]:
         "timeout_ms": round(definition.timeout_s * 1000),
         "retry": definition.retry.to_json(),
         "compensable": definition.compensation is not None,
+        "role": definition.role,
+        "queue_timeout_ms": limit_ms(definition.queue_timeout_s),
+        "heartbeat_ms": limit_ms(definition.heartbeat_s),
     }
 
 

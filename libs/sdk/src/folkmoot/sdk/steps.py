@@ -17,16 +17,18 @@ class Retry:
     """How often a step is attempted, and how long to wait in between.
 
     The wait grows by `factor` from `initial_s` to `cap_s`, and is then drawn from zero to that
-    (full jitter), so that steps that failed together do not come back together.
+    (full jitter), so that steps that failed together do not come back together. No attempt begins
+    later than `total_s` after the first.
     """
 
     attempts: int = 3
     initial_s: float = 0.2
     factor: float = 2.0
     cap_s: float = 30.0
+    total_s: float | None = None
 
     def __post_init__(self) -> None:
-        waits = (self.initial_s, self.cap_s, self.factor - 1)
+        waits = (self.initial_s, self.cap_s, self.factor - 1, self.total_s or 0)
         if self.attempts < 1 or not all(0 <= wait < math.inf for wait in waits):
             raise DefinitionError(
                 f"{self}: attempts and factor must be at least 1, the waits at least 0"
@@ -39,6 +41,7 @@ class Retry:
             "initial_ms": round(self.initial_s * 1000),
             "factor": self.factor,
             "cap_ms": round(self.cap_s * 1000),
+            "total_ms": limit_ms(self.total_s),
         }
 
 
@@ -67,6 +70,11 @@ class Step:
     def step_id(self) -> str:
         """Return the id that other steps need it by."""
         return self.id or self.name
+
+
+def limit_ms(limit_s: float | None) -> int:
+    """Return a limit as the saga machine reads it: 0 is none, and any other at least 1."""
+    return 0 if limit_s is None else max(1, round(limit_s * 1000))
 
 
 def to_json(value: object) -> Any:

@@ -27,6 +27,7 @@ from folkmoot.core.worker import (
     HandlerFailed,
     HandlerSucceeded,
     JournalResult,
+    ReportProgress,
     RunHandler,
     StopHandler,
 )
@@ -192,6 +193,8 @@ class Runner:
 
         async def report(text: str) -> None:
             await self._host.report(call, text)
+            if call.heartbeat_ms:
+                await self._submit(ReportProgress(call.call_id, request.run))
 
         return cls(
             call,

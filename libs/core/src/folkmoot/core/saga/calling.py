@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from folkmoot.core.kernel import Send
 from folkmoot.core.messages import Address, Call, CallKind, CancelCall, Json, inbox
 from folkmoot.core.saga.state import Saga, Step
@@ -9,15 +11,21 @@ from folkmoot.core.saga.state import Saga, Step
 BREAKER = inbox("breaker-proxy")
 
 
-def call_of(saga: Saga, step: Step, answer_to: Address) -> Send:
+def call_of(saga: Saga, step: Step, answer_to: Address, now: int) -> Send:
     """Return the call that begins an attempt of a step or a leader's hook."""
-    return _call(saga, step, step.kind, _given(saga, step), False, answer_to)
+    call = _call(saga, step, step.kind, _given(saga, step), False, answer_to)
+    plan = step.plan
+    if plan.queue_timeout_ms or plan.heartbeat_ms:
+        start_by = now + plan.queue_timeout_ms if plan.queue_timeout_ms else step.deadline_at
+        call = replace(call, start_by=start_by, heartbeat_ms=plan.heartbeat_ms)
+    return _addressed(saga, step, call)
 
 
 def undo_of(saga: Saga, step: Step, in_doubt: bool, answer_to: Address) -> Send:
     """Return the call that begins an attempt to undo a step."""
     recorded = None if in_doubt else step.result
-    return _call(saga, step, "compensate", recorded, in_doubt, answer_to)
+    call = _call(saga, step, "compensate", recorded, in_doubt, answer_to)
+    return _addressed(saga, step, call)
 
 
 def cancel_of(saga: Saga, step: Step, call_id: str) -> Send:
@@ -27,9 +35,9 @@ def cancel_of(saga: Saga, step: Step, call_id: str) -> Send:
 
 def _call(
     saga: Saga, step: Step, kind: CallKind, recorded: Json, in_doubt: bool, answer_to: Address
-) -> Send:
+) -> Call:
     way = "undo" if kind == "compensate" else "do"
-    call = Call(
+    return Call(
         step.call_id,
         saga.saga_id,
         step.plan.id,
@@ -47,7 +55,6 @@ def _call(
         None,
         saga.traceparent,
     )
-    return _addressed(saga, step, call)
 
 
 def _addressed(saga: Saga, step: Step, message: Call | CancelCall) -> Send:

@@ -32,8 +32,9 @@ from folkmoot.core.saga.events import (
     SagaResumed,
     SagaTerminated,
 )
-from folkmoot.core.saga.plan import InvalidPlan, parse_plan
+from folkmoot.core.saga.plan import parse_plan
 from folkmoot.core.saga.settings import DETAIL_CHARS_MAX, SagaSettings
+from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, SagaState, Step
 
 Events = list[object]
@@ -113,7 +114,21 @@ def _cause(kind: str, request: Any) -> Failure:
 def _cancel(saga: Saga, request: CancelSaga, now: int, settings: SagaSettings) -> Events:
     if saga.phase == "compensating":
         raise _Unfit("wrong-phase", "it is being undone already")
+    _check_return(saga)
     return forward.turn_back(saga, _cause("cancelled", request), now, settings)
+
+
+def _check_return(saga: Saga) -> None:
+    """Let nothing turn a saga back whose pivot has taken effect, or may have."""
+    if saga.committed:
+        raise _Unfit(
+            "past-pivot", f"its pivot {saga.pivot!r} has succeeded: it can only go forward"
+        )
+    pivot = saga.steps.get(saga.pivot or "")
+    if pivot is not None and (pivot.phase == "running" or pivot.in_doubt):
+        raise _Unfit(
+            "past-pivot", f"its pivot {saga.pivot!r} may have taken effect: ask when that is known"
+        )
 
 
 def _pause(saga: Saga, request: PauseSaga, _now: int, _settings: SagaSettings) -> Events:
@@ -164,6 +179,10 @@ def _skip(saga: Saga, request: SkipStep, now: int, settings: SagaSettings) -> Ev
     if step.kind != "step":
         raise _Unfit("wrong-phase", f"the leader's {step.kind} cannot be skipped: force its result")
     _check_begun(saga, step)
+    if step.plan.role == "pivot":
+        raise _Unfit(
+            "wrong-phase", f"{step.plan.id!r} is the pivot: find out, and force its result"
+        )
     return _abandoned(saga, step) + forward.skipped(saga, step, now, settings)
 
 

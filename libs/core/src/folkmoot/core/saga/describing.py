@@ -37,7 +37,7 @@ def summary(saga: Saga) -> dict[str, Any]:
 def _state(saga: Saga) -> str:
     if saga.paused:
         return "paused"
-    return "stuck" if saga.undoing and saga.stuck else saga.phase
+    return "stuck" if saga.stuck else saga.phase
 
 
 def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
@@ -47,6 +47,7 @@ def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
         "plan_hash": saga.plan_hash,
         "steps": [_step(saga, step) for step in steps],
         "phase": saga.phase,
+        "committed": saga.committed,
         "paused_by": saga.paused_by if saga.paused else None,
         "paused_at": saga.paused_at,
         "compensations": list(saga.compensations),
@@ -64,6 +65,8 @@ def _step(saga: Saga, step: Step) -> dict[str, Any]:
         "id": step.plan.id,
         "agent": step.plan.agent,
         "kind": step.kind,
+        "role": step.plan.role,
+        "stuck": step.stuck,
         "state": step.phase,
         "attempt": step.attempt,
         "needs": list(step.plan.needs),

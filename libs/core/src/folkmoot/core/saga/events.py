@@ -9,6 +9,7 @@ from folkmoot.core.messages import Failure, Json
 from folkmoot.core.names import by_wire_name
 
 ForwardKind = Literal["plan", "step", "aggregate"]
+Role = Literal["ordinary", "pivot", "retriable"]
 ControlKind = Literal[
     "cancel", "pause", "resume", "terminate", "retry-step", "skip-step", "force-complete"
 ]
@@ -49,7 +50,12 @@ class SagaOpened:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """One step of a recorded plan, with everything that was decided about how it runs."""
+    """One step of a recorded plan, with everything that was decided about how it runs.
+
+    Once a `pivot` has succeeded its saga only goes forward. A `retriable` step never fails for
+    good. Times of 0 are no limits: `total_ms` is for all attempts together, `queue_timeout_ms` for
+    an attempt to be begun by a worker, `heartbeat_ms` from one sign of life to the next.
+    """
 
     id: str
     name: str
@@ -62,6 +68,10 @@ class PlannedStep:
     factor: float
     cap_ms: int
     compensable: bool
+    role: Role = "ordinary"
+    total_ms: int = 0
+    queue_timeout_ms: int = 0
+    heartbeat_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,26 @@ class StepFailed:
     attempt: int
     failure: Failure
     begun: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StepStuck:
+    """A step that must not fail has failed for good, or too often. It is still retried."""
+
+    saga_id: str
+    step_id: str
+    attempts: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgressed:
+    """A worker has begun an attempt, or shows that it is still at it: it is awaited until then."""
+
+    saga_id: str
+    step_id: str
+    call_id: str
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +365,8 @@ EVENTS = by_wire_name(
     StepRetryScheduled,
     StepDeferred,
     StepFailed,
+    StepStuck,
+    StepProgressed,
     CallAbandoned,
     CompensationStarted,
     UndoingStarted,

@@ -25,6 +25,7 @@ from folkmoot.core.saga.state import (
     SagaState,
     Step,
 )
+from folkmoot.core.saga.waiting import UNKNOWN_OUTCOMES
 
 Effects = Sequence[Effect]
 Terminal = Literal["completed", "compensated", "failed", "terminated"]
@@ -96,6 +97,7 @@ class Folding:
     def _end(self, state: SagaState, result: TaskResult, at: Position) -> Effects:
         saga = state.sagas.pop(result.saga_id)
         state.backlog.pop(saga.saga_id, None)
+        state.stuck.pop(saga.saga_id, None)
         for step in [*saga.steps.values(), *saga.hooks.values()]:
             pacing.unwait(state, saga, step.plan.id)
         shown = describe_saga(saga, STEPS_DESCRIBED_MAX) | {
@@ -113,6 +115,7 @@ class Folding:
         saga = state.sagas[event.saga_id]
         saga.phase, saga.plan_hash = "running", event.plan_hash
         saga.left = len(event.steps)
+        saga.pivot = next((each.id for each in event.steps if each.role == "pivot"), None)
         saga.steps = {
             planned.id: Step(planned, "step", unmet=len(planned.needs)) for planned in event.steps
         }
@@ -126,13 +129,15 @@ class Folding:
         saga = state.sagas[event.saga_id]
         step = self._step_or_hook(saga, event)
         step.phase, step.attempt, step.call_id = "running", event.attempt, event.call_id
-        step.deadline_at = event.deadline_at
+        step.deadline_at, step.started = event.deadline_at, False
+        if step.began_at is None:
+            step.began_at = at.at
         saga.calls += 1
         pacing.take(state, saga, step.plan.id)
         pacing.wait(state, saga, step.plan.id, event.expires_at, at.at)
         if event.kind == "aggregate":
             saga.phase = "aggregating"
-        return (call_of(saga, step, self._answer_to),)
+        return (call_of(saga, step, self._answer_to, at.at),)
 
     def _step_or_hook(self, saga: Saga, event: happened.StepScheduled) -> Step:
         if event.kind == "step":
@@ -144,7 +149,9 @@ class Folding:
     def _succeeded(self, state: SagaState, event: happened.StepSucceeded, _at: Position) -> Effects:
         saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.result, step.succeeded = "succeeded", event.result, True
-        step.begun = True
+        step.begun, step.in_doubt = True, False
+        saga.committed |= step.plan.role == "pivot"
+        pacing.mark_stuck(state, saga, step, False)
         if step.kind == "step":
             self._done(state, saga, step)
         return ()
@@ -154,6 +161,7 @@ class Folding:
         step.begun |= step.phase == "running"
         saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase = "skipped"
+        pacing.mark_stuck(state, saga, step, False)
         self._done(state, saga, step)
         return ()
 
@@ -171,6 +179,7 @@ class Folding:
         saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.failure, step.begun = "retrying", event.failure, True
         step.deferrals, step.deferred_since = 0, None
+        step.in_doubt = event.failure.kind in UNKNOWN_OUTCOMES
         pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
 
@@ -187,6 +196,7 @@ class Folding:
         saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.failure = "failed", event.failure
         step.begun |= event.begun
+        pacing.mark_stuck(state, saga, step, False)
         if saga.failed_step is None and saga.phase != "compensating":
             saga.failed_step = event.step_id
         return ()
@@ -199,6 +209,16 @@ class Folding:
             saga.calls -= 1
         pacing.unwait(state, saga, step_id)
         return saga, step
+
+    def _progressed(
+        self, state: SagaState, event: happened.StepProgressed, at: Position
+    ) -> Effects:
+        saga = state.sagas[event.saga_id]
+        step = saga.find(event.step_id)
+        assert step is not None
+        step.started = True
+        pacing.wait(state, saga, event.step_id, event.expires_at, at.at)
+        return ()
 
     def _abandoned(self, state: SagaState, event: happened.CallAbandoned, _at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
@@ -219,6 +239,7 @@ class Folding:
         for step in steps:
             if step.phase in ("retrying", "deferred"):
                 step.phase = "failed"
+                pacing.mark_stuck(state, saga, step, False)
                 pacing.unwait(state, saga, step.plan.id)
         return [cancel_of(saga, step, step.call_id) for step in steps if step.called]
 
@@ -252,15 +273,23 @@ class Folding:
         pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
 
-    def _stuck(self, state: SagaState, event: happened.CompensationStuck, _at: Position) -> Effects:
-        state.sagas[event.saga_id].steps[event.step_id].stuck = True
+    def _stuck(
+        self,
+        state: SagaState,
+        event: happened.CompensationStuck | happened.StepStuck,
+        _at: Position,
+    ) -> Effects:
+        saga = state.sagas[event.saga_id]
+        step = saga.find(event.step_id)
+        assert step is not None
+        pacing.mark_stuck(state, saga, step, True)
         return ()
 
     def _compensated(
         self, state: SagaState, event: happened.StepCompensated, _at: Position
     ) -> Effects:
         saga, step = self._settled(state, event.saga_id, event.step_id)
-        step.phase, step.stuck = "compensated", False
+        step.phase = "compensated"
         saga.compensations.append(event.step_id)
         return ()
 
@@ -273,7 +302,7 @@ class Folding:
         self, state: SagaState, event: happened.StepCompensationSkipped, _at: Position
     ) -> Effects:
         saga, step = self._settled(state, event.saga_id, event.step_id)
-        step.phase, step.stuck = "compensation-skipped", False
+        step.phase = "compensation-skipped"
         if len(saga.not_undone) < NOT_UNDONE_NAMED_MAX:
             saga.not_undone.append(event.step_id)
         return ()
@@ -282,6 +311,7 @@ class Folding:
         saga = state.sagas[saga_id]
         step = saga.steps[step_id]
         saga.undo_left -= 1
+        pacing.mark_stuck(state, saga, step, False)
         pacing.unwait(state, saga, step_id)
         pacing.take(state, saga, step_id)
         for need in step.plan.needs:
@@ -370,6 +400,8 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.StepRetryScheduled: Folding._retried,
     happened.StepDeferred: Folding._deferred,
     happened.StepFailed: Folding._step_failed,
+    happened.StepStuck: Folding._stuck,
+    happened.StepProgressed: Folding._progressed,
     happened.CallAbandoned: Folding._abandoned,
     happened.CompensationStarted: Folding._turned,
     happened.UndoingStarted: Folding._undoing,

@@ -8,6 +8,7 @@ from itertools import islice
 from folkmoot.core.messages import Failure, Outcome
 from folkmoot.core.saga.backward import Ending, begin_undoing
 from folkmoot.core.saga.events import (
+    CallAbandoned,
     CompensationStarted,
     ForwardKind,
     PlannedStep,
@@ -15,12 +16,14 @@ from folkmoot.core.saga.events import (
     SagaCompleted,
     StepDeferred,
     StepFailed,
+    StepProgressed,
     StepRetryScheduled,
     StepScheduled,
     StepSkipped,
+    StepStuck,
     StepSucceeded,
 )
-from folkmoot.core.saga.plan import InvalidPlan, parse_plan
+from folkmoot.core.saga.plan import parse_plan
 from folkmoot.core.saga.settings import (
     AGGREGATE,
     DETAIL_CHARS_MAX,
@@ -28,8 +31,9 @@ from folkmoot.core.saga.settings import (
     Backoff,
     SagaSettings,
 )
+from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, Step
-from folkmoot.core.saga.waiting import asked_ms, reason, wait_ms
+from folkmoot.core.saga.waiting import TIMED_OUT, UNKNOWN_OUTCOMES, asked_ms, reason, wait_ms
 
 Events = list[object]
 
@@ -66,6 +70,9 @@ def schedule(
     Each try has a call id of its own, so that no answer is taken for that of another.
     """
     deadline_at = now + step.timeout_ms
+    expires_at = deadline_at
+    if step.queue_timeout_ms:
+        expires_at = min(expires_at, now + step.queue_timeout_ms)
     tried = f"{attempt}.{deferrals}" if deferrals else f"{attempt}"
     return StepScheduled(
         saga_id,
@@ -74,7 +81,7 @@ def schedule(
         attempt,
         f"{saga_id}/{step.id}/do/{tried}",
         deadline_at,
-        deadline_at + settings.answer_grace_ms,
+        expires_at + settings.answer_grace_ms,
     )
 
 
@@ -95,7 +102,8 @@ def answered(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaS
     if outcome.status == "succeeded":
         return _succeeded(saga, step, outcome, now, settings)
     failure, refused = reason(outcome), outcome.status == "refused"
-    if refused and failure.retryable and saga.phase != "compensating":
+    may_come_again = failure.retryable or must_go_on(saga, step, step.in_doubt)
+    if refused and may_come_again and saga.phase != "compensating":
         return _deferred(saga, step, failure, now, settings)
     return failed(saga, step, failure, now, settings, begun=not refused)
 
@@ -115,13 +123,42 @@ def failed(
     """
     if saga.phase == "compensating":
         return _given_up(saga, step, failure, now, settings, begun)
-    plan = policy(saga, step, settings)
-    if failure.retryable and step.attempt < plan.attempts:
-        backoff = Backoff(plan.initial_ms, plan.factor, plan.cap_ms)
-        wait = wait_ms(backoff, step.attempt, f"{saga.saga_id}/{plan.id}")
-        at = now + max(wait, asked_ms(failure, settings))
-        return [StepRetryScheduled(saga.saga_id, plan.id, step.attempt, at, failure)]
+    plan, attempt = policy(saga, step, settings), step.attempt
+    backoff = Backoff(plan.initial_ms, plan.factor, plan.cap_ms)
+    at = _next_at(saga, step, backoff, failure, now, settings)
+    if failure.retryable and attempt < plan.attempts and _has_time(step, plan, at):
+        return [StepRetryScheduled(saga.saga_id, plan.id, attempt, at, failure)]
+    if must_go_on(saga, step, failure.kind in UNKNOWN_OUTCOMES):
+        at = _next_at(saga, step, settings.compensation_backoff, failure, now, settings)
+        again = StepRetryScheduled(saga.saga_id, plan.id, attempt, at, failure)
+        return [again, *_stuck(saga, step, failure)]
     return _lost(saga, step, failure, now, settings, begun)
+
+
+def must_go_on(saga: Saga, step: Step, in_doubt: bool) -> bool:
+    """Whether a step may not fail for good: there is no way back, or nobody knows whether there is.
+
+    A pivot that may have taken effect is tried until it is known whether it has.
+    """
+    role = step.plan.role
+    return saga.committed or role == "retriable" or (role == "pivot" and in_doubt)
+
+
+def _next_at(
+    saga: Saga, step: Step, backoff: Backoff, failure: Failure, now: int, settings: SagaSettings
+) -> int:
+    wait = wait_ms(backoff, step.attempt, f"{saga.saga_id}/{step.plan.id}")
+    return now + max(wait, asked_ms(failure, settings))
+
+
+def _has_time(step: Step, plan: PlannedStep, at: int) -> bool:
+    """Whether an attempt that begins at `at` is within the time for all attempts together."""
+    began_at = at if step.began_at is None else step.began_at
+    return not plan.total_ms or at < began_at + plan.total_ms
+
+
+def _stuck(saga: Saga, step: Step, failure: Failure) -> Events:
+    return [] if step.stuck else [StepStuck(saga.saga_id, step.plan.id, step.attempt, failure)]
 
 
 def _lost(
@@ -167,12 +204,16 @@ def _awaited(saga: Saga, now: int, settings: SagaSettings, ending: Ending) -> Ev
 
 def _deferred(saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings) -> Events:
     since = step.deferred_since if step.deferred_since is not None else now
-    if now - since >= settings.deferred_ms_max:
+    too_long = now - since >= settings.deferred_ms_max
+    if too_long and not must_go_on(saga, step, step.in_doubt):
         return _lost(saga, step, failure, now, settings, begun=False)
     unasked = failure.retry_after_ms is None
     wait = settings.deferral_ms if unasked else asked_ms(failure, settings)
+    if too_long or not failure.retryable:
+        wait = max(wait, settings.compensation_backoff.cap_ms)
     spread = wait_ms(Backoff(max(1, wait // 5), 1.0, max(1, wait // 5)), 1, f"{step.call_id}/{now}")
-    return [StepDeferred(saga.saga_id, step.plan.id, step.attempt, now + wait + spread, failure)]
+    again = StepDeferred(saga.saga_id, step.plan.id, step.attempt, now + wait + spread, failure)
+    return [again, *(_stuck(saga, step, failure) if too_long or not failure.retryable else [])]
 
 
 def _succeeded(
@@ -223,6 +264,31 @@ def _next(saga: Saga, done: Step, now: int, settings: SagaSettings) -> Events:
     dependants = (saga.steps[name] for name in done.dependants)
     ready = (step.plan for step in dependants if step.unmet == 1)
     return _begin(saga.saga_id, ready, now, settings)
+
+
+def timed_out(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+    """Return what follows when a call was not answered, or not begun, or went silent."""
+    plan = policy(saga, step, settings)
+    if now < step.deadline_at and step.started:
+        kind, what = "heartbeat-timed-out", f"no sign of life came for {plan.heartbeat_ms:,} ms"
+    elif now < step.deadline_at:
+        kind, what = "queue-timed-out", f"no worker began it within {plan.queue_timeout_ms:,} ms"
+    else:
+        kind, what = TIMED_OUT, f"no answer came within {plan.timeout_ms:,} ms"
+    abandoned = CallAbandoned(saga.saga_id, step.plan.id, step.call_id)
+    return [abandoned, *failed(saga, step, Failure(kind, what), now, settings)]
+
+
+def progressed(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+    """Return until when a call is awaited that was begun, or shows that it goes on."""
+    plan = step.plan
+    if step.started and not plan.heartbeat_ms:
+        return []
+    expires_at = step.deadline_at
+    if plan.heartbeat_ms:
+        expires_at = min(expires_at, now + plan.heartbeat_ms)
+    expires_at += settings.answer_grace_ms
+    return [StepProgressed(saga.saga_id, plan.id, step.call_id, expires_at)]
 
 
 def go_on(saga: Saga, now: int, settings: SagaSettings) -> Events:

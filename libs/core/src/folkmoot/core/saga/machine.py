@@ -18,6 +18,7 @@ from typing import Any
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
 from folkmoot.core.messages import (
     Call,
+    CallProgress,
     CancelCall,
     Failure,
     Outcome,
@@ -39,9 +40,10 @@ from folkmoot.core.saga.events import (
 )
 from folkmoot.core.saga.folding import Folding
 from folkmoot.core.saga.settings import SagaSettings
-from folkmoot.core.saga.state import Saga, SagaState, Step
+from folkmoot.core.saga.state import Saga, SagaState
+from folkmoot.core.saga.waiting import TIMED_OUT
 
-INPUTS = by_wire_name(Task, Outcome, TeamFormed, *controlling.KINDS)
+INPUTS = by_wire_name(Task, Outcome, CallProgress, TeamFormed, *controlling.KINDS)
 OUTPUTS = by_wire_name(Call, CancelCall, TaskResult)
 TEAMS_NAMED_MAX = 10
 TEAM_CHARS_SHOWN = 100
@@ -67,6 +69,7 @@ class SagaMachine:
             **dict.fromkeys(controlling.KINDS, control),
             Task: self._decide_task,
             Outcome: self._decide_outcome,
+            CallProgress: self._decide_progress,
             TeamFormed: self._decide_team,
             Tick: self._decide_tick,
             Led: self._decide_led,
@@ -139,6 +142,15 @@ class SagaMachine:
     def _decide_control(self, state: SagaState, request: object, now: int) -> Events:
         return controlling.decide_control(state, request, now, self._settings)
 
+    def _decide_progress(self, state: SagaState, progress: CallProgress, now: int) -> Events:
+        saga = state.sagas.get(progress.saga_id)
+        step = None if saga is None else saga.find(progress.step_id)
+        if saga is None or step is None or step.call_id != progress.call_id:
+            return ()
+        return (
+            forward.progressed(saga, step, now, self._settings) if step.phase == "running" else ()
+        )
+
     # -- time -------------------------------------------------------------------------------
 
     def _decide_led(self, state: SagaState, _led: Led, now: int) -> Events:
@@ -180,9 +192,9 @@ class SagaMachine:
         assert step is not None, f"timer of unknown step {step_id}"
         match step.phase:
             case "running":
-                return self._timed_out(saga, step, now)
+                return forward.timed_out(saga, step, now, self._settings)
             case "compensating":
-                failure = Failure("timed-out", "no answer came before its deadline")
+                failure = Failure(TIMED_OUT, "no answer came before its deadline")
                 abandoned = CallAbandoned(saga.saga_id, step_id, step.call_id)
                 retry = backward.undo_failed(saga, step, failure, now, self._settings)
                 return [abandoned, *retry]
@@ -193,12 +205,6 @@ class SagaMachine:
                 return [
                     backward.schedule_undo(saga, step, now, self._settings, succeeded=succeeded)
                 ]
-
-    def _timed_out(self, saga: Saga, step: Step, now: int) -> Events:
-        limit_ms = forward.policy(saga, step, self._settings).timeout_ms
-        failure = Failure("timed-out", f"no answer came within {limit_ms:,} ms")
-        abandoned = CallAbandoned(saga.saga_id, step.plan.id, step.call_id)
-        return [abandoned, *forward.failed(saga, step, failure, now, self._settings)]
 
 
 def _ignored(outcome: Outcome) -> OutcomeIgnored:

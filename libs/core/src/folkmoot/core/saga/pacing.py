@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from folkmoot.core.saga.state import Saga, SagaState
+from folkmoot.core.saga.state import Saga, SagaState, Step
 
 
 def wait(state: SagaState, saga: Saga, step_id: str, at: int, now: int) -> None:
@@ -44,9 +44,27 @@ def resume(state: SagaState, saga: Saga, now: int) -> None:
     for step_id, left_ms in frozen.items():
         wait(state, saga, step_id, now + left_ms, now)
         step = saga.find(step_id)
-        if step is not None and step.deferred_since is not None:
-            step.deferred_since += stood_still_ms
+        if step is not None:
+            _postpone(step, stood_still_ms)
     release(state, saga, ())
+
+
+def _postpone(step: Step, stood_still_ms: int) -> None:
+    """Let time that passed during a pause count towards no limit."""
+    if step.deferred_since is not None:
+        step.deferred_since += stood_still_ms
+    if step.began_at is not None:
+        step.began_at += stood_still_ms
+
+
+def mark_stuck(state: SagaState, saga: Saga, step: Step, stuck: bool) -> None:
+    """Count a step as stuck, or no longer; its saga with the first and until the last."""
+    saga.stuck_steps += stuck - step.stuck
+    step.stuck = stuck
+    if saga.stuck:
+        state.stuck[saga.saga_id] = None
+    else:
+        state.stuck.pop(saga.saga_id, None)
 
 
 def release(state: SagaState, saga: Saga, step_ids: Iterable[str]) -> None:

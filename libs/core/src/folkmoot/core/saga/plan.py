@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from folkmoot.core.messages import Json
-from folkmoot.core.saga.events import PlannedStep
+from folkmoot.core.saga.events import PlannedStep, Role
 from folkmoot.core.saga.settings import RESERVED_IDS, SagaSettings
+from folkmoot.core.saga.shape import InvalidPlan, check_shape
 
 STEP_FIELDS = frozenset(
-    {"id", "name", "agent", "input", "needs", "timeout_ms", "retry", "compensable"}
+    {
+        "id",
+        "name",
+        "agent",
+        "input",
+        "needs",
+        "timeout_ms",
+        "retry",
+        "compensable",
+        "role",
+        "queue_timeout_ms",
+        "heartbeat_ms",
+    }
 )
-RETRY_FIELDS = frozenset({"attempts", "initial_ms", "factor", "cap_ms"})
+RETRY_FIELDS = frozenset({"attempts", "initial_ms", "factor", "cap_ms", "total_ms"})
+ROLES: tuple[Role, ...] = ("ordinary", "pivot", "retriable")
 
-NAMES_BYTES = 105
+NAMES_BYTES = sum(len(name) + len('"":') for name in PlannedStep.__slots__)
 """What the names of a step's fields add to their values in the log."""
 
 ATTEMPTS_MAX = 1_000_000
@@ -25,12 +38,6 @@ ATTEMPTS_MAX = 1_000_000
 
 FACTOR_MAX = 1_000_000
 """Of a back-off: it reaches any cap with the second attempt."""
-
-CYCLE_STEPS_SHOWN_MAX = 10
-
-
-class InvalidPlan(ValueError):
-    """A plan cannot be run. The message says what is wrong with which step."""
 
 
 class Plan(NamedTuple):
@@ -51,8 +58,7 @@ def parse_plan(plan: Json, settings: SagaSettings) -> Plan:
     if len(plan) > settings.steps_max:
         raise InvalidPlan(f"{len(plan):,} steps, the limit is {settings.steps_max:,}")
     steps = tuple(_step(number, step, settings) for number, step in enumerate(plan))
-    _check_ids(steps)
-    _check_needs(steps)
+    check_shape(steps)
     text = _text_of(steps)
     if (size := len(text) + NAMES_BYTES * len(steps)) > settings.plan_bytes_max:
         raise InvalidPlan(
@@ -96,6 +102,10 @@ def _parsed(step: Mapping[str, Any], settings: SagaSettings) -> PlannedStep:
         _factor(retry),
         _number(retry, "cap_ms", 30_000, 0, longest),
         _flag(step, "compensable"),
+        _role(step),
+        _number(retry, "total_ms", 0, 0, longest),
+        _number(step, "queue_timeout_ms", 0, 0, longest),
+        _number(step, "heartbeat_ms", 0, 0, longest),
     )
 
 
@@ -151,56 +161,9 @@ def _flag(step: Mapping[str, Any], name: str) -> bool:
     return value
 
 
-def _check_ids(steps: Sequence[PlannedStep]) -> None:
-    seen: set[str] = set()
-    for step in steps:
-        if step.id in seen:
-            raise InvalidPlan(f"two steps have the id {step.id!r}: give one of them another")
-        seen.add(step.id)
-
-
-def _check_needs(steps: Sequence[PlannedStep]) -> None:
-    needs = {step.id: step.needs for step in steps}
-    for step in steps:
-        for need in step.needs:
-            if need not in needs:
-                raise InvalidPlan(f"step {step.id!r} needs {need!r}, which is not in the plan")
-    stuck = _unorderable(needs)
-    if stuck:
-        raise InvalidPlan(f"steps need each other in a cycle: {_shown(_cycle(needs, stuck))}")
-
-
-def _unorderable(needs: Mapping[str, Sequence[str]]) -> set[str]:
-    """Return the steps that no order can satisfy (Kahn, 1962)."""
-    unmet = {step_id: len(needed) for step_id, needed in needs.items()}
-    dependants: dict[str, list[str]] = {step_id: [] for step_id in needs}
-    for step_id, needed in needs.items():
-        for need in needed:
-            dependants[need].append(step_id)
-    ready = deque(step_id for step_id, count in unmet.items() if count == 0)
-    while ready:
-        step_id = ready.popleft()
-        del unmet[step_id]
-        for dependant in dependants[step_id]:
-            unmet[dependant] -= 1
-            if unmet[dependant] == 0:
-                ready.append(dependant)
-    return set(unmet)
-
-
-def _cycle(needs: Mapping[str, Sequence[str]], stuck: set[str]) -> list[str]:
-    """Return one cycle among `stuck`, beginning and ending with the same step."""
-    path, places = [min(stuck)], {min(stuck): 0}
-    while True:
-        following = next(need for need in needs[path[-1]] if need in stuck)
-        if following in places:
-            return [*path[places[following] :], following]
-        places[following] = len(path)
-        path.append(following)
-
-
-def _shown(cycle: Sequence[str]) -> str:
-    if len(cycle) <= CYCLE_STEPS_SHOWN_MAX:
-        return " → ".join(cycle)
-    shown = cycle[: CYCLE_STEPS_SHOWN_MAX - 1]
-    return " → ".join([*shown, f"… ({len(cycle) - 1:,} steps in all)", cycle[-1]])
+def _role(step: Mapping[str, Any]) -> Role:
+    value = step.get("role", "ordinary")
+    for role in ROLES:
+        if value == role:
+            return role
+    raise InvalidPlan(f"role must be one of: {', '.join(ROLES)}")

@@ -49,8 +49,9 @@ class Step:
     """One step, or one of the leader's hooks, of an open saga.
 
     `unmet` counts needs without a result; `blockers`, while undoing, dependants not yet undone.
-    `begun` says that an earlier attempt may have had an effect; `deferrals` counts the refusals of
-    the present one.
+    `begun` says that an earlier attempt may have had an effect, `in_doubt` that the last one that
+    was let in may even have succeeded; `deferrals` counts the refusals of the present one, and
+    `started` says that a worker has begun it.
     """
 
     plan: PlannedStep
@@ -69,6 +70,9 @@ class Step:
     stuck: bool = False
     deferrals: int = 0
     deferred_since: int | None = None
+    began_at: int | None = None
+    started: bool = False
+    in_doubt: bool = False
     failure: Failure | None = None
 
     @property
@@ -87,6 +91,7 @@ class Saga:
     """An open saga. `calls` counts the forward calls under way, `left` the steps not done.
 
     `ready` are the steps that nothing holds back from being begun or, while undoing, undone.
+    `committed` says that its `pivot` has succeeded: there is no way back any more.
     `frozen`, while it is paused, is what was left on the timer of each step that has one.
     """
 
@@ -104,6 +109,9 @@ class Saga:
     ready: dict[str, None] = field(default_factory=dict)
     undo_left: int = 0
     undoing: bool = False
+    pivot: str | None = None
+    committed: bool = False
+    stuck_steps: int = 0
     compensations: list[str] = field(default_factory=list)
     not_undone: list[str] = field(default_factory=list)
     failure: Failure | None = None
@@ -123,8 +131,8 @@ class Saga:
 
     @property
     def stuck(self) -> bool:
-        """Whether undoing one of its steps fails again and again."""
-        return any(step.stuck for step in self.steps.values())
+        """Whether one of its steps, or undoing it, fails again and again."""
+        return self.stuck_steps > 0
 
 
 @dataclass(slots=True)
@@ -142,7 +150,8 @@ class SagaState:
     """The whole shard. `timers` has one key, `SAGA/STEP`, for each step that waits for a time.
 
     `backlog` are the sagas with steps that are ready: more than one entry had room for.
-    `controls` are the answers to requests that may be asked for again.
+    `stuck` are the sagas that somebody should look at, `controls` the answers to requests that may
+    be asked for again.
     """
 
     teams: dict[str, None] = field(default_factory=dict)
@@ -151,5 +160,6 @@ class SagaState:
     described: OrderedDict[str, None] = field(default_factory=OrderedDict)
     timers: Deadlines = field(default_factory=Deadlines)
     backlog: dict[str, None] = field(default_factory=dict)
+    stuck: dict[str, None] = field(default_factory=dict)
     grace_until: int = 0
     controls: OrderedDict[str, ControlAnswer] = field(default_factory=OrderedDict)

@@ -4,6 +4,7 @@ from folkmoot.core.worker.inputs import (
     HandlerFailed,
     HandlerSucceeded,
     JournalResult,
+    ReportProgress,
     RunHandler,
     StopHandler,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "HandlerSucceeded",
     "JournalResult",
     "OpenCall",
+    "ReportProgress",
     "RunHandler",
     "StopHandler",
     "WorkerMachine",

@@ -41,6 +41,14 @@ class CallJournaled:
 
 
 @dataclass(frozen=True, slots=True)
+class CallProgressed:
+    """The handler is still at it; whoever awaits its call is told."""
+
+    saga_id: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallStopRequested:
     """The running handler was told to stop; it still answers for itself."""
 
@@ -63,4 +71,6 @@ class CallEnded:
     failure: Failure | None = None
 
 
-EVENTS = by_wire_name(CallAccepted, CallStarted, CallJournaled, CallStopRequested, CallEnded)
+EVENTS = by_wire_name(
+    CallAccepted, CallStarted, CallJournaled, CallProgressed, CallStopRequested, CallEnded
+)

@@ -37,6 +37,14 @@ class JournalResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportProgress:
+    """Input: the handler shows that it is still at it."""
+
+    call_id: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunHandler:
     """Request: run the handler of `call`, taking from `journal` what earlier runs did."""
 

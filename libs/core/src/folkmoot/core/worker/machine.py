@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from folkmoot.core.kernel import Effect, Led, Local, Position, Refused, Send, Tick
-from folkmoot.core.messages import Call, CancelCall, Failure, Outcome, OutcomeStatus
+from folkmoot.core.messages import Call, CallProgress, CancelCall, Failure, Outcome, OutcomeStatus
 from folkmoot.core.names import by_wire_name
 from folkmoot.core.worker.events import (
     EVENTS,
     CallAccepted,
     CallEnded,
     CallJournaled,
+    CallProgressed,
     CallStarted,
     CallStopRequested,
 )
@@ -30,6 +31,7 @@ from folkmoot.core.worker.inputs import (
     HandlerFailed,
     HandlerSucceeded,
     JournalResult,
+    ReportProgress,
     RunHandler,
     StopHandler,
 )
@@ -37,6 +39,9 @@ from folkmoot.core.worker.state import OpenCall, WorkerState
 
 INPUTS = by_wire_name(Call, CancelCall)
 OUTPUTS = by_wire_name(Outcome)
+
+HEARTBEATS_PER_LIMIT = 3
+"""Signs of life that are passed on within the time after which silence counts as death."""
 
 TOO_LATE_MAX = 200
 """Calls that end unstarted in one decision, so that it stays far below what a log record holds; a
@@ -75,6 +80,7 @@ class WorkerMachine:
             HandlerSucceeded: self._decide_ended,
             HandlerFailed: self._decide_ended,
             JournalResult: self._decide_journal,
+            ReportProgress: self._decide_progress,
             Led: self._decide_led,
             Tick: lambda state, _message, now: self._fill(state, self._free(state), now),
         }
@@ -117,6 +123,9 @@ class WorkerMachine:
         call = open_call.call
         if now >= call.deadline_at:
             return self._too_late(open_call)
+        if call.start_by and now >= call.start_by and open_call.run == 0:
+            failure = Failure("queue-timed-out", "its turn did not come in time")
+            return self._ended(call, 0, 0, failure=failure, status="refused")
         run = open_call.run + 1
         return CallStarted(call.saga_id, call.step_id, call.call_id, call.kind, run, self._member)
 
@@ -175,6 +184,16 @@ class WorkerMachine:
                 call.saga_id, call.step_id, call.call_id, message.key, message.value, message.run
             ),
         )
+
+    def _decide_progress(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
+        """Pass on a sign of life, no more often than whoever awaits the call needs it."""
+        assert isinstance(message, ReportProgress)
+        open_call = self._current(state, message.call_id, message.run)
+        if open_call is None or not (heartbeat_ms := open_call.call.heartbeat_ms):
+            return ()
+        if now - open_call.progressed_at < heartbeat_ms // HEARTBEATS_PER_LIMIT:
+            return ()
+        return (CallProgressed(open_call.call.saga_id, message.call_id),)
 
     def _current(self, state: WorkerState, call_id: str, run: int) -> OpenCall | None:
         open_call = state.calls.get(call_id)
@@ -236,6 +255,10 @@ class WorkerMachine:
                 return self._apply_started(state, event, position)
             case CallJournaled():
                 state.calls[event.call_id].journal[event.key] = event.value
+            case CallProgressed():
+                open_call = state.calls[event.call_id]
+                open_call.progressed_at = position.at
+                return (_progress(open_call.call),)
             case CallStopRequested():
                 state.calls[event.call_id].stop_requested = True
                 return (Local(StopHandler(event.call_id)),)
@@ -250,8 +273,11 @@ class WorkerMachine:
         if open_call.run == 0:
             state.running += 1
         open_call.run, open_call.started_at = event.run, position.at
+        open_call.progressed_at = position.at
         state.trim_waiting()
-        return (Local(RunHandler(open_call.call, event.run, dict(open_call.journal))),)
+        call = open_call.call
+        begin = Local(RunHandler(call, event.run, dict(open_call.journal)))
+        return (begin, _progress(call)) if call.start_by else (begin,)
 
     def _apply_ended(self, state: WorkerState, event: CallEnded) -> Sequence[Effect]:
         open_call = state.calls.pop(event.call_id)
@@ -286,6 +312,12 @@ class WorkerMachine:
 
     def _to(self, topic: str, partition: int, outcome: Outcome) -> Send:
         return Send(topic, outcome, partition=partition)
+
+
+def _progress(call: Call) -> Send:
+    """Return the sign of life to whoever awaits a call."""
+    message = CallProgress(call.call_id, call.saga_id, call.step_id)
+    return Send(call.outcome_to.topic, message, partition=call.outcome_to.partition)
 
 
 def _without_result(outcome: Outcome) -> Outcome:

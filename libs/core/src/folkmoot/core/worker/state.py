@@ -16,6 +16,7 @@ class OpenCall:
     call: Call
     run: int = 0
     started_at: int = 0
+    progressed_at: int = 0
     journal: dict[str, Json] = field(default_factory=dict)
     stop_requested: bool = False
 
