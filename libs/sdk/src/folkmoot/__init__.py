@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from folkmoot.sdk.errors import ElectionRefused as ElectionRefused
     from folkmoot.sdk.errors import LeadershipLost as LeadershipLost
     from folkmoot.sdk.errors import NoAnswer as NoAnswer
+    from folkmoot.sdk.errors import NotAnswered as NotAnswered
     from folkmoot.sdk.errors import Permanent as Permanent
     from folkmoot.sdk.errors import Retryable as Retryable
     from folkmoot.sdk.errors import SagaFailed as SagaFailed
@@ -42,6 +43,7 @@ _MODULES = {
     "LeadershipLost": "errors",
     "Lease": "election.lease",
     "NoAnswer": "errors",
+    "NotAnswered": "errors",
     "Permanent": "errors",
     "Retry": "steps",
     "Retryable": "errors",

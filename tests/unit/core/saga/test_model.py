@@ -10,14 +10,18 @@ from hypothesis import strategies as st
 from saga_driver import Driver, outcome, step
 
 from folkmoot.core.messages import (
+    Address,
+    AnswerQuestion,
     Call,
     CancelSaga,
     Failure,
     ForceComplete,
     Outcome,
     PauseSaga,
+    Question,
     ResumeSaga,
     RetryStep,
+    SignalSaga,
     SkipStep,
     TerminateSaga,
 )
@@ -48,7 +52,18 @@ def plans(draw: Callable[..., Any]) -> list[dict[str, Any]]:
 
 
 LUCK = st.sampled_from(
-    ["succeed", "succeed", "succeed", "flaky", "broken", "refused", "silence", "late", "double"]
+    [
+        "succeed",
+        "succeed",
+        "succeed",
+        "ask",
+        "flaky",
+        "broken",
+        "refused",
+        "silence",
+        "late",
+        "double",
+    ]
 )
 FAILURES = {
     "flaky": ("failed", Failure("flaky", "try again")),
@@ -64,12 +79,14 @@ CONTROLS: dict[str, Callable[[str], object]] = {
     "terminate": lambda _: TerminateSaga("s1", "anna"),
     "retry": lambda step_id: RetryStep("s1", step_id, "anna"),
     "skip": lambda step_id: SkipStep("s1", step_id, "anna"),
+    "answer": lambda step_id: AnswerQuestion("s1", f"s1/{step_id}/do/ask", "anna", True),
+    "signal": lambda _: SignalSaga("s1", "go", "anna"),
     "force": lambda step_id: ForceComplete("s1", step_id, "anna", "", "by hand"),
 }
 PLAYS = st.dictionaries(
     st.integers(0, 40),
     st.tuples(
-        st.sampled_from([*CONTROLS, "pause", "pause", "skip", "force", "retry"]),
+        st.sampled_from([*CONTROLS, "pause", "pause", "skip", "force", "retry", "answer"]),
         st.integers(0, 7).map("s{}".format),
     ),
     max_size=8,
@@ -137,6 +154,9 @@ class World:
     def _give(self, call: Call, luck: str, plan: list[dict[str, Any]]) -> None:
         if luck != "refused":
             self.begun.add(call.step_id)
+        if luck == "ask":
+            self.driver.give(self._question(call))
+            return
         if luck == "silence":
             self.silent.append(call)
             return
@@ -146,6 +166,13 @@ class World:
             self.driver.give(answer)
         if luck == "late" and self.silent:
             self.driver.give(outcome(self.silent.pop(0)))
+
+    def _question(self, call: Call) -> Question:
+        way, signal = ("undo", "") if call.kind == "compensate" else ("do", "go")
+        signal = signal if len(self.luck) % 2 else ""
+        question_id = f"s1/{call.step_id}/{way}/ask{signal}"
+        ids = (question_id, call.call_id, "s1", call.step_id, "ask")
+        return Question(*ids, "?", None, self.driver.now + 700, Address("w", 0), signal)
 
     def _outcome(self, call: Call, luck: str, plan: list[dict[str, Any]]) -> Outcome:
         if luck in FAILURES:
@@ -199,6 +226,7 @@ def test_a_saga_ends_once_and_is_undone_in_reverse_order(
         assert_reverse(ids_of_ends(events), by_id)
     assert_nothing_runs_after_it_is_undone(driver.calls)
     assert_nothing_begins_while_paused(driver.log)
+    assert_each_question_is_closed_once_at_most(events)
     assert driver.replayed() == driver.state
     assert driver.shard.due() is None
     assert max(len(entry.events) for entry in driver.log) <= 2 * wave_max + 6
@@ -208,6 +236,19 @@ def ids_of_ends(events: list[Any]) -> list[str]:
     """Return the steps that were undone, or left as they are, in order."""
     ends = ("StepCompensated", "StepCompensationSkipped")
     return [event.step_id for event in events if type(event).__name__ in ends]
+
+
+def assert_each_question_is_closed_once_at_most(events: list[Any]) -> None:
+    asked: dict[str, str] = {}
+    told: dict[str, Any] = {}
+    for event in events:
+        name = type(event).__name__
+        if name == "QuestionAsked":
+            asked[event.question_id] = event.call_id
+        elif name in ("QuestionAnswered", "QuestionExpired"):
+            assert asked.pop(event.question_id), "it was closed, and nobody asked"
+            reply = getattr(event, "value", "expired")
+            assert told.setdefault(event.question_id, reply) == reply, "it was told another answer"
 
 
 def assert_nothing_begins_while_paused(log: list[Any]) -> None:

@@ -20,11 +20,13 @@ from folkmoot.bus.ports import Bus
 from folkmoot.cli.connection import BusOption, JsonOption, ask_service, ask_shard, run
 from folkmoot.cli.output import EXIT_USAGE, CommandError, show
 from folkmoot.core.messages import (
+    AnswerQuestion,
     CancelSaga,
     ForceComplete,
     PauseSaga,
     ResumeSaga,
     RetryStep,
+    SignalSaga,
     SkipStep,
     TerminateSaga,
     inbox,
@@ -54,6 +56,8 @@ def register(sagas: typer.Typer) -> None:
         ("retry-step", retry_step),
         ("skip-step", skip_step),
         ("force-complete", force_complete),
+        ("answer", answer),
+        ("signal", signal),
     ):
         sagas.command(name)(command)
 
@@ -152,6 +156,34 @@ def force_complete(
         bus,
         as_json,
     )
+
+
+def answer(
+    saga_id: SagaArgument,
+    question_id: Annotated[str, typer.Argument(metavar="QUESTION")],
+    value: Annotated[str, typer.Argument(metavar="JSON")],
+    reason: ReasonOption = "",
+    actor: ActorOption = None,
+    bus: BusOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a question that a step asks; `folkmoot sagas show SAGA` has its id."""
+    request = AnswerQuestion(saga_id, question_id, actor or _me(), _parsed(value), reason)
+    _do(request, f"{question_id} is answered", bus, as_json)
+
+
+def signal(
+    saga_id: SagaArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    value: Annotated[str, typer.Argument(metavar="JSON")] = "null",
+    reason: ReasonOption = "",
+    actor: ActorOption = None,
+    bus: BusOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let whatever waits for a signal go on; it is kept until something does."""
+    request = SignalSaga(saga_id, name, actor or _me(), _parsed(value), reason)
+    _do(request, f"signal {name} is given", bus, as_json)
 
 
 def _me() -> str:

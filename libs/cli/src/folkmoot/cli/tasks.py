@@ -182,11 +182,17 @@ def drawn(saga: Mapping[str, Any]) -> RenderableType:
         parts.append(Text(saga["failure"]["detail"], "red"))
     if saga.get("steps"):
         parts.append(_steps(saga["steps"]))
+    parts += [_question(question) for question in saga.get("questions", ())]
     if saga.get("compensations"):
         parts.append(Text(f"undone: {' → '.join(saga['compensations'])}", "magenta"))
     if saga.get("not_undone"):
         parts.append(Text(f"not undone: {', '.join(saga['not_undone'])}", "bold red"))
     return Group(*parts)
+
+
+def _question(question: Mapping[str, Any]) -> Text:
+    until = moment(question["deadline_at"])
+    return Text(f"asks until {until}: {question['prompt']}  ({question['id']})", "bold yellow")
 
 
 def _steps(steps: Iterable[Mapping[str, Any]]) -> RenderableType:

@@ -174,6 +174,30 @@ class ForceComplete:
     request_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerQuestion:
+    """Answer a question that a step asks of people. Each is answered once."""
+
+    saga_id: str
+    question_id: str
+    actor: str
+    value: Json = None
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSaga:
+    """Let whatever waits for `name` in a saga go on with `value`; kept until something does."""
+
+    saga_id: str
+    name: str
+    actor: str
+    value: Json = None
+    reason: str = ""
+    request_id: str = ""
+
+
 # -- calls: orchestrator -> breaker (or team) -> worker -> orchestrator ------------------------
 
 
@@ -216,6 +240,37 @@ class CallProgress:
     call_id: str
     saga_id: str
     step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call waits for a person's answer, or for `signal` if given, until `deadline_at`.
+
+    `question_id` is the same for every attempt that asks this; `key` tells it from the others of
+    the call. `schema` is the JSON Schema of what is expected. `answer_to` receives the `Answer`.
+    """
+
+    question_id: str
+    call_id: str
+    saga_id: str
+    step_id: str
+    key: str
+    prompt: str
+    schema: Json
+    deadline_at: int
+    answer_to: Address
+    signal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call asked is answered, or not `answered` in time."""
+
+    call_id: str
+    saga_id: str
+    key: str
+    value: Json = None
+    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

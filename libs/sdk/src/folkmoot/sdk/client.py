@@ -24,6 +24,7 @@ from folkmoot.core.event_store import AppendAnswer, announcement_subject
 from folkmoot.core.messages import (
     TASK_RESULTS,
     TASKS,
+    AnswerQuestion,
     Append,
     CancelSaga,
     Failure,
@@ -32,6 +33,7 @@ from folkmoot.core.messages import (
     PauseSaga,
     ResumeSaga,
     RetryStep,
+    SignalSaga,
     SkipStep,
     Task,
     TaskResult,
@@ -64,7 +66,17 @@ ANY_VERSION = -1
 _ANSWER: TypeAdapter[AppendAnswer] = TypeAdapter(AppendAnswer)
 _CONTROLLED: TypeAdapter[ControlAnswer] = TypeAdapter(ControlAnswer)
 
-Control = CancelSaga | PauseSaga | ResumeSaga | TerminateSaga | RetryStep | SkipStep | ForceComplete
+Control = (
+    CancelSaga
+    | PauseSaga
+    | ResumeSaga
+    | TerminateSaga
+    | RetryStep
+    | SkipStep
+    | ForceComplete
+    | AnswerQuestion
+    | SignalSaga
+)
 
 EVENTS_PAGE = 200
 EVENTS_POLL_S = 0.05
@@ -157,6 +169,16 @@ class Saga:
     ) -> None:
         """Take a step as done with `result`, or as undone if it is being undone."""
         asked = ForceComplete(self.saga_id, step_id, actor, reason, to_json(result))
+        await self._client.control(self, asked)
+
+    async def answer(self, question_id: str, actor: str, value: object, reason: str = "") -> None:
+        """Answer a question of the saga, as its `state()` shows them. Each is answered once."""
+        asked = AnswerQuestion(self.saga_id, question_id, actor, to_json(value), reason)
+        await self._client.control(self, asked)
+
+    async def signal(self, name: str, actor: str, value: object = None, reason: str = "") -> None:
+        """Let whatever waits for the signal go on; it is kept until something does."""
+        asked = SignalSaga(self.saga_id, name, actor, to_json(value), reason)
         await self._client.control(self, asked)
 
 

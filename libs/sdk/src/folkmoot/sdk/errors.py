@@ -19,6 +19,10 @@ class InvalidInput(Permanent):
     """What a handler was to be given does not fit the annotation of its parameter."""
 
 
+class NotAnswered(Permanent):
+    """Nobody answered in time what a handler asked. Catch it to go on without an answer."""
+
+
 class DefinitionError(Exception):
     """An agent is defined wrongly. Raised where it is defined, before anything runs."""
 

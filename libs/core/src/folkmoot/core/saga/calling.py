@@ -29,8 +29,14 @@ def undo_of(saga: Saga, step: Step, in_doubt: bool, answer_to: Address) -> Send:
 
 
 def cancel_of(saga: Saga, step: Step, call_id: str) -> Send:
-    """Return the message that nobody waits for a call any more."""
-    return _addressed(saga, step, CancelCall(call_id, saga.saga_id, step.plan.agent))
+    """Return the message that nobody waits for a call any more.
+
+    It goes straight to a worker that has asked something: the breaker has let go of its call.
+    """
+    cancel = CancelCall(call_id, saga.saga_id, step.plan.agent)
+    if (worker := step.asked_from) is not None:
+        return Send(worker.topic, cancel, partition=worker.partition)
+    return _addressed(saga, step, cancel)
 
 
 def _call(

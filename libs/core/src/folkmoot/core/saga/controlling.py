@@ -12,6 +12,7 @@ from typing import Any
 
 from folkmoot.core.kernel import Refused
 from folkmoot.core.messages import (
+    AnswerQuestion,
     CancelSaga,
     Failure,
     ForceComplete,
@@ -19,10 +20,11 @@ from folkmoot.core.messages import (
     PauseSaga,
     ResumeSaga,
     RetryStep,
+    SignalSaga,
     SkipStep,
     TerminateSaga,
 )
-from folkmoot.core.saga import backward, forward
+from folkmoot.core.saga import backward, forward, questions
 from folkmoot.core.saga.events import (
     CallAbandoned,
     ControlAccepted,
@@ -53,6 +55,8 @@ KINDS: Mapping[type, ControlKind] = {
     RetryStep: "retry-step",
     SkipStep: "skip-step",
     ForceComplete: "force-complete",
+    AnswerQuestion: "answer",
+    SignalSaga: "signal",
 }
 
 BEGUN = ("running", "retrying", "deferred")
@@ -230,6 +234,31 @@ def _done(saga: Saga, step: Step, request: ForceComplete) -> Outcome:
     )
 
 
+# -- answers and signals ------------------------------------------------------------------------
+
+
+def _answer(saga: Saga, request: AnswerQuestion, now: int, settings: SagaSettings) -> Events:
+    question_id, who = request.question_id, request.actor[:NAME_CHARS_MAX]
+    if question_id in saga.asking:
+        return questions.answered(saga, question_id, request.value, who, now, settings)
+    if (reply := saga.replies.get(question_id)) is None:
+        raise _Unfit("unknown-question", f"nothing asks {question_id[:NAME_CHARS_MAX]!r} now")
+    if reply.answered:
+        raise _Unfit("answered", f"{question_id!r} was answered by {reply.actor}")
+    raise _Unfit("too-late", f"{question_id!r} was not answered in time")
+
+
+def _signal(saga: Saga, request: SignalSaga, now: int, settings: SagaSettings) -> Events:
+    name, who = request.name, request.actor[:NAME_CHARS_MAX]
+    if not 0 < len(name) <= NAME_CHARS_MAX:
+        raise _Unfit("invalid-name", f"a signal's name has 1 to {NAME_CHARS_MAX} characters")
+    events = questions.signalled(saga, name, request.value, who, now, settings)
+    if events is None:
+        kept = questions.SIGNALS_KEPT_MAX
+        raise _Unfit("too-many-signals", f"{kept} signals wait for somebody to wait for them")
+    return events
+
+
 _CONTROLS: Mapping[type, Callable[[Saga, Any, int, SagaSettings], Events]] = {
     CancelSaga: _cancel,
     PauseSaga: _pause,
@@ -238,4 +267,6 @@ _CONTROLS: Mapping[type, Callable[[Saga, Any, int, SagaSettings], Events]] = {
     RetryStep: _retry,
     SkipStep: _skip,
     ForceComplete: _force,
+    AnswerQuestion: _answer,
+    SignalSaga: _signal,
 }

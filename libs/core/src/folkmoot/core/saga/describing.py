@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from folkmoot.core.saga.state import Saga, SagaState, Step
+from folkmoot.core.saga.state import Open, Saga, SagaState, Step
 
 WAITING = {
     "waiting": "the steps that it needs",
@@ -50,6 +50,7 @@ def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
         "committed": saga.committed,
         "paused_by": saga.paused_by if saga.paused else None,
         "paused_at": saga.paused_at,
+        "questions": [_question(*each) for step in steps for each in step.questions.items()],
         "compensations": list(saga.compensations),
         "not_undone": list(saga.not_undone),
         "failure": None
@@ -71,9 +72,25 @@ def _step(saga: Saga, step: Step) -> dict[str, Any]:
         "attempt": step.attempt,
         "needs": list(step.plan.needs),
         "deadline_at": step.deadline_at if step.called else None,
-        "waiting_for": "the saga to be resumed" if held else WAITING.get(step.phase),
+        "waiting_for": "the saga to be resumed" if held else _waiting_for(step),
         "failure": None if step.failure is None else step.failure.detail,
     }
+
+
+def _question(question_id: str, question: Open) -> dict[str, Any]:
+    return {
+        "id": question_id,
+        "prompt": question.prompt,
+        "schema": question.schema,
+        "signal": question.signal or None,
+        "deadline_at": question.deadline_at,
+    }
+
+
+def _waiting_for(step: Step) -> str | None:
+    for question in step.questions.values():
+        return f"signal {question.signal}" if question.signal else "somebody's answer"
+    return WAITING.get(step.phase)
 
 
 def summaries(state: SagaState) -> list[dict[str, Any]]:

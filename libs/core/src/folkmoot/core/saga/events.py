@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from folkmoot.core.messages import Failure, Json
+from folkmoot.core.messages import Address, Failure, Json
 from folkmoot.core.names import by_wire_name
 
 ForwardKind = Literal["plan", "step", "aggregate"]
 Role = Literal["ordinary", "pivot", "retriable"]
 ControlKind = Literal[
-    "cancel", "pause", "resume", "terminate", "retry-step", "skip-step", "force-complete"
+    "cancel",
+    "pause",
+    "resume",
+    "terminate",
+    "retry-step",
+    "skip-step",
+    "force-complete",
+    "answer",
+    "signal",
 ]
 
 
@@ -167,6 +175,55 @@ class StepProgressed:
     step_id: str
     call_id: str
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAsked:
+    """A step waits for a person, or for a signal if one is named; its clock stands still."""
+
+    saga_id: str
+    step_id: str
+    call_id: str
+    question_id: str
+    key: str
+    prompt: str
+    schema: Json
+    signal: str
+    deadline_at: int
+    answer_to: Address
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAnswered:
+    """A step is told what it asked for; its own time comes at `expires_at`."""
+
+    saga_id: str
+    step_id: str
+    question_id: str
+    value: Json
+    actor: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionExpired:
+    """Nobody answered in time, and the step is told so."""
+
+    saga_id: str
+    step_id: str
+    question_id: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignalKept:
+    """A signal came that nothing waits for yet."""
+
+    saga_id: str
+    name: str
+    value: Json
+    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +424,10 @@ EVENTS = by_wire_name(
     StepFailed,
     StepStuck,
     StepProgressed,
+    QuestionAsked,
+    QuestionAnswered,
+    QuestionExpired,
+    SignalKept,
     CallAbandoned,
     CompensationStarted,
     UndoingStarted,

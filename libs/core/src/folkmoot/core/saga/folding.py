@@ -8,7 +8,7 @@ from typing import Any, Literal
 from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Local, Position, Send
 from folkmoot.core.messages import TASK_RESULTS, TASKS, Address, Announce, TaskResult, inbox
 from folkmoot.core.saga import events as happened
-from folkmoot.core.saga import pacing
+from folkmoot.core.saga import pacing, questions
 from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
 from folkmoot.core.saga.backward import count_blockers
 from folkmoot.core.saga.calling import call_of, cancel_of, undo_of
@@ -129,7 +129,7 @@ class Folding:
         saga = state.sagas[event.saga_id]
         step = self._step_or_hook(saga, event)
         step.phase, step.attempt, step.call_id = "running", event.attempt, event.call_id
-        step.deadline_at, step.started = event.deadline_at, False
+        step.deadline_at, step.started, step.asked_from = event.deadline_at, False, None
         if step.began_at is None:
             step.began_at = at.at
         saga.calls += 1
@@ -207,6 +207,7 @@ class Folding:
         assert step is not None
         if step.phase == "running":
             saga.calls -= 1
+        questions.forget(saga, step)
         pacing.unwait(state, saga, step_id)
         return saga, step
 
@@ -260,6 +261,7 @@ class Folding:
         step = saga.steps[event.step_id]
         step.phase, step.call_id = "compensating", event.call_id
         step.undo_attempt, step.deadline_at = event.attempt, event.deadline_at
+        step.asked_from = None
         pacing.take(state, saga, step.plan.id)
         pacing.wait(state, saga, step.plan.id, event.expires_at, at.at)
         return (undo_of(saga, step, event.in_doubt, self._answer_to),)
@@ -269,6 +271,7 @@ class Folding:
     ) -> Effects:
         saga = state.sagas[event.saga_id]
         step = saga.steps[event.step_id]
+        questions.forget(saga, step)
         step.phase, step.failure = "compensation-retrying", event.failure
         pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
@@ -311,6 +314,7 @@ class Folding:
         saga = state.sagas[saga_id]
         step = saga.steps[step_id]
         saga.undo_left -= 1
+        questions.forget(saga, step)
         pacing.mark_stuck(state, saga, step, False)
         pacing.unwait(state, saga, step_id)
         pacing.take(state, saga, step_id)
@@ -402,6 +406,12 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.StepFailed: Folding._step_failed,
     happened.StepStuck: Folding._stuck,
     happened.StepProgressed: Folding._progressed,
+    happened.QuestionAsked: lambda _, state, event, at: questions.fold_asked(state, event, at),
+    happened.QuestionAnswered: lambda _, state, event, at: questions.fold_answered(
+        state, event, at
+    ),
+    happened.QuestionExpired: lambda _, state, event, at: questions.fold_expired(state, event, at),
+    happened.SignalKept: lambda _, state, event, at: questions.fold_kept(state, event, at),
     happened.CallAbandoned: Folding._abandoned,
     happened.CompensationStarted: Folding._turned,
     happened.UndoingStarted: Folding._undoing,

@@ -282,7 +282,7 @@ def timed_out(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Event
 def progressed(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
     """Return until when a call is awaited that was begun, or shows that it goes on."""
     plan = step.plan
-    if step.started and not plan.heartbeat_ms:
+    if step.questions or (step.started and not plan.heartbeat_ms):
         return []
     expires_at = step.deadline_at
     if plan.heartbeat_ms:

@@ -17,17 +17,19 @@ from typing import Any
 
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
 from folkmoot.core.messages import (
+    Answer,
     Call,
     CallProgress,
     CancelCall,
     Failure,
     Outcome,
+    Question,
     Task,
     TaskResult,
     TeamFormed,
 )
 from folkmoot.core.names import by_wire_name
-from folkmoot.core.saga import backward, controlling, forward
+from folkmoot.core.saga import backward, controlling, forward, questions
 from folkmoot.core.saga.events import (
     EVENTS,
     CallAbandoned,
@@ -43,8 +45,8 @@ from folkmoot.core.saga.settings import SagaSettings
 from folkmoot.core.saga.state import Saga, SagaState
 from folkmoot.core.saga.waiting import TIMED_OUT
 
-INPUTS = by_wire_name(Task, Outcome, CallProgress, TeamFormed, *controlling.KINDS)
-OUTPUTS = by_wire_name(Call, CancelCall, TaskResult)
+INPUTS = by_wire_name(Task, Outcome, CallProgress, Question, TeamFormed, *controlling.KINDS)
+OUTPUTS = by_wire_name(Call, CancelCall, TaskResult, Answer)
 TEAMS_NAMED_MAX = 10
 TEAM_CHARS_SHOWN = 100
 FOREIGN_ID_CHARS_MAX = 600
@@ -70,6 +72,7 @@ class SagaMachine:
             Task: self._decide_task,
             Outcome: self._decide_outcome,
             CallProgress: self._decide_progress,
+            Question: self._decide_question,
             TeamFormed: self._decide_team,
             Tick: self._decide_tick,
             Led: self._decide_led,
@@ -151,6 +154,13 @@ class SagaMachine:
             forward.progressed(saga, step, now, self._settings) if step.phase == "running" else ()
         )
 
+    def _decide_question(self, state: SagaState, question: Question, now: int) -> Events:
+        saga = state.sagas.get(question.saga_id)
+        step = None if saga is None else saga.find(question.step_id)
+        if saga is None or step is None or not step.called or step.call_id != question.call_id:
+            return ()
+        return questions.asked(saga, step, question, now, self._settings)
+
     # -- time -------------------------------------------------------------------------------
 
     def _decide_led(self, state: SagaState, _led: Led, now: int) -> Events:
@@ -190,6 +200,8 @@ class SagaMachine:
     def _timer(self, saga: Saga, step_id: str, now: int) -> Events:
         step = saga.find(step_id)
         assert step is not None, f"timer of unknown step {step_id}"
+        if expired := questions.expired(saga, step, now, self._settings):
+            return expired
         match step.phase:
             case "running":
                 return forward.timed_out(saga, step, now, self._settings)

@@ -7,6 +7,7 @@ decision has to look whether one is paused: nothing of it ever falls due.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from folkmoot.core.saga.state import Saga, SagaState, Step
 
@@ -55,6 +56,10 @@ def _postpone(step: Step, stood_still_ms: int) -> None:
         step.deferred_since += stood_still_ms
     if step.began_at is not None:
         step.began_at += stood_still_ms
+    step.deadline_at += stood_still_ms
+    for question_id, question in step.questions.items():
+        later = replace(question, deadline_at=question.deadline_at + stood_still_ms)
+        step.questions[question_id] = later
 
 
 def mark_stuck(state: SagaState, saga: Saga, step: Step, stuck: bool) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from folkmoot.core.deadlines import Deadlines
-from folkmoot.core.messages import Failure, Json, TaskResult
+from folkmoot.core.messages import Address, Failure, Json, TaskResult
 from folkmoot.core.saga.answers import ControlAnswer
 from folkmoot.core.saga.events import ForwardKind, PlannedStep
 
@@ -44,6 +44,28 @@ StepPhase = Literal[
 FORWARD_CALLED: frozenset[StepPhase] = frozenset({"running"})
 
 
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A question that waits for its answer."""
+
+    call_id: str
+    key: str
+    prompt: str
+    schema: Json
+    signal: str
+    deadline_at: int
+    answer_to: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a question was closed; another attempt that asks it is told the same."""
+
+    answered: bool
+    value: Json
+    actor: str
+
+
 @dataclass(slots=True)
 class Step:
     """One step, or one of the leader's hooks, of an open saga.
@@ -51,7 +73,7 @@ class Step:
     `unmet` counts needs without a result; `blockers`, while undoing, dependants not yet undone.
     `begun` says that an earlier attempt may have had an effect, `in_doubt` that the last one that
     was let in may even have succeeded; `deferrals` counts the refusals of the present one, and
-    `started` says that a worker has begun it.
+    `started` says that a worker has begun it, `asked_from` where it is if it has asked anything.
     """
 
     plan: PlannedStep
@@ -73,6 +95,8 @@ class Step:
     began_at: int | None = None
     started: bool = False
     in_doubt: bool = False
+    questions: dict[str, Open] = field(default_factory=dict)
+    asked_from: Address | None = None
     failure: Failure | None = None
 
     @property
@@ -92,6 +116,8 @@ class Saga:
 
     `ready` are the steps that nothing holds back from being begun or, while undoing, undone.
     `committed` says that its `pivot` has succeeded: there is no way back any more.
+    `asking` has the step of each open question, `replies` what was answered, and `signals` those
+    that nothing has waited for yet, each with who sent it.
     `frozen`, while it is paused, is what was left on the timer of each step that has one.
     """
 
@@ -119,6 +145,9 @@ class Saga:
     paused_at: int | None = None
     paused_by: str = ""
     frozen: dict[str, int] = field(default_factory=dict)
+    asking: dict[str, str] = field(default_factory=dict)
+    replies: dict[str, Reply] = field(default_factory=dict)
+    signals: dict[str, list[tuple[Json, str]]] = field(default_factory=dict)
 
     def find(self, step_id: str) -> Step | None:
         """Return a step or hook by its id."""

@@ -1,6 +1,8 @@
 """The machine of agent workers: one partition of an agent's calls, or a team's leader hooks."""
 
 from folkmoot.core.worker.inputs import (
+    AskQuestion,
+    DeliverAnswer,
     HandlerFailed,
     HandlerSucceeded,
     JournalResult,
@@ -12,6 +14,8 @@ from folkmoot.core.worker.machine import WorkerMachine, WorkerSettings, describe
 from folkmoot.core.worker.state import OpenCall, WorkerState
 
 __all__ = [
+    "AskQuestion",
+    "DeliverAnswer",
     "HandlerFailed",
     "HandlerSucceeded",
     "JournalResult",

@@ -49,6 +49,31 @@ class CallProgressed:
 
 
 @dataclass(frozen=True, slots=True)
+class CallAsked:
+    """The handler asked something, and waits; its deadline does not come nearer meanwhile."""
+
+    saga_id: str
+    step_id: str
+    call_id: str
+    key: str
+    prompt: str
+    schema: Json
+    wait_ms: int
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    """What the handler asked is answered, or never will be; every later run is told the same."""
+
+    saga_id: str
+    call_id: str
+    key: str
+    value: Json
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CallStopRequested:
     """The running handler was told to stop; it still answers for itself."""
 
@@ -72,5 +97,12 @@ class CallEnded:
 
 
 EVENTS = by_wire_name(
-    CallAccepted, CallStarted, CallJournaled, CallProgressed, CallStopRequested, CallEnded
+    CallAccepted,
+    CallStarted,
+    CallJournaled,
+    CallProgressed,
+    CallAsked,
+    CallAnswered,
+    CallStopRequested,
+    CallEnded,
 )
