@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from folkmoot.sdk.agent import Agent, Handler, Team, teams
 from folkmoot.sdk.errors import DefinitionError, InvalidInput
 from folkmoot.sdk.planning import aggregate, plan
-from folkmoot.sdk.steps import Retry, Step
+from folkmoot.sdk.steps import Plan, Retry, Step, When
 
 CONTEXT: Any = object()
 
@@ -65,6 +66,20 @@ async def test_a_plan_leaves_as_the_json_that_is_recorded() -> None:
     assert (second["id"], second["needs"], second["compensable"]) == ("write", ["r1"], False)
     assert second["role"] == "retriable"
     assert (second["queue_timeout_ms"], second["heartbeat_ms"]) == (2000, 1500)
+
+
+async def test_conditions_fan_outs_and_a_limit_leave_with_the_plan() -> None:
+    async def planner(ctx: Any, task: Question) -> Plan:
+        when = When("r1", ["pages", 0], "gt", Decimal(3))
+        steps = [Step("research", id="r1"), Step("write", when=when), Step("write", each="r1")]
+        return Plan(steps, max_parallel=2)
+
+    made = await plan(team(planner), CONTEXT, {"text": "why"})
+    assert made["max_parallel"] == 2
+    _, conditional, each = made["steps"]
+    assert conditional["when"] == {"step": "r1", "path": ["pages", 0], "op": "gt", "value": "3"}
+    assert (conditional["needs"], each["needs"], each["each"]) == (["r1"], ["r1"], "r1")
+    assert "when" not in each
 
 
 async def test_a_team_of_one_step_needs_no_plan() -> None:

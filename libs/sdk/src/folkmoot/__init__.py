@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from folkmoot.sdk.errors import Retryable as Retryable
     from folkmoot.sdk.errors import SagaFailed as SagaFailed
     from folkmoot.sdk.errors import VersionConflict as VersionConflict
+    from folkmoot.sdk.steps import Plan as Plan
     from folkmoot.sdk.steps import Retry as Retry
     from folkmoot.sdk.steps import Step as Step
+    from folkmoot.sdk.steps import When as When
 
 _MODULES = {
     "Agent": "agent",
@@ -45,6 +47,7 @@ _MODULES = {
     "NoAnswer": "errors",
     "NotAnswered": "errors",
     "Permanent": "errors",
+    "Plan": "steps",
     "Retry": "steps",
     "Retryable": "errors",
     "Saga": "client",
@@ -52,6 +55,7 @@ _MODULES = {
     "Step": "steps",
     "StepContext": "context",
     "VersionConflict": "errors",
+    "When": "steps",
 }
 
 __all__ = list(_MODULES)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from folkmoot.core.saga.events import Comparison
 from folkmoot.sdk.errors import DefinitionError
 
 
@@ -46,8 +47,31 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """A condition: what `path` leads to in the result of `step` compares so with `value`.
+
+    `op` is one of eq, ne, lt, le, gt, ge, in (`value` holds it) and truthy. What cannot be
+    compared does not fulfil it.
+    """
+
+    step: str
+    path: Sequence[str | int] = ()
+    op: Comparison = "truthy"
+    value: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the saga machine reads it."""
+        value = to_json(self.value)
+        return {"step": self.step, "path": list(self.path), "op": self.op, "value": value}
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of a plan: run the step called `name` with `input` after those it `needs`.
+
+    With `when` it is omitted if the condition does not hold, and has no result. With `each`, the
+    id of a step that returns a list, it is run for each item, and its result is the list of
+    results. What these look at is needed as well.
 
     `id` defaults to `name`, so it must be given where a step is planned more than once. `agent`
     is only needed where several agents of a team have a step of that name.
@@ -58,6 +82,8 @@ class Step:
     id: str | None = None
     needs: Sequence[str] = ()
     agent: str | None = None
+    when: When | None = None
+    each: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.needs, str):
@@ -67,9 +93,24 @@ class Step:
             )
 
     @property
+    def all_needs(self) -> list[str]:
+        """Return the ids of the steps that must have ended before it begins."""
+        looked_at = [self.when.step] if self.when else []
+        looked_at += [self.each] if self.each else []
+        return list(dict.fromkeys([*self.needs, *looked_at]))
+
+    @property
     def step_id(self) -> str:
         """Return the id that other steps need it by."""
         return self.id or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps of which no more than `max_parallel` run at a time."""
+
+    steps: Sequence[Step]
+    max_parallel: int
 
 
 def limit_ms(limit_s: float | None) -> int:

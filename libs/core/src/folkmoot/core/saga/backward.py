@@ -38,6 +38,7 @@ class Ending:
     step_id: str
     succeeded: bool
     begun: bool
+    called: bool = True
 
 
 def begin_undoing(
@@ -200,6 +201,6 @@ class _Wave:
         freed = []
         for need in step.plan.needs:
             self._blockers[need] = self._blockers[need] - 1
-            if self._blockers[need] == 0:
+            if self._blockers[need] == 0 and self._saga.steps[need].scheduled:
                 freed.append(need)
         return freed

@@ -70,7 +70,9 @@ def _addressed(saga: Saga, step: Step, message: Call | CancelCall) -> Send:
 
 
 def _given(saga: Saga, step: Step) -> Json:
-    """Return what the call is given of other steps' results."""
+    """Return what the call is given of other steps' results; a part has its item as its input."""
     if step.kind == "aggregate":
-        return {step_id: each.result for step_id, each in saga.steps.items()}
-    return {need: saga.steps[need].result for need in step.plan.needs}
+        return {name: each.result for name, each in saga.steps.items() if each.whole is None}
+    expanded_over = saga.steps[step.whole].plan.each if step.whole else ""
+    needs = (need for need in step.plan.needs if need != expanded_over)
+    return {need: saga.steps[need].result for need in needs}

@@ -25,13 +25,15 @@ from folkmoot.core.messages import (
     TerminateSaga,
 )
 from folkmoot.core.saga import backward, forward, questions
-from folkmoot.core.saga.events import (
-    CallAbandoned,
+from folkmoot.core.saga.control_events import (
     ControlAccepted,
     ControlKind,
     ControlRefused,
     SagaPaused,
     SagaResumed,
+)
+from folkmoot.core.saga.events import (
+    CallAbandoned,
     SagaTerminated,
 )
 from folkmoot.core.saga.plan import parse_plan

@@ -9,6 +9,7 @@ from folkmoot.core.saga.state import Open, Saga, SagaState, Step
 
 WAITING = {
     "waiting": "the steps that it needs",
+    "joining": "its parts",
     "running": "its worker's answer",
     "retrying": "the next attempt",
     "deferred": "its agent to be let in again",

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from folkmoot.core.messages import Address, Failure, Json
+from folkmoot.core.messages import Failure, Json
 from folkmoot.core.names import by_wire_name
+from folkmoot.core.saga.control_events import (
+    ControlAccepted,
+    ControlRefused,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionExpired,
+    SagaPaused,
+    SagaResumed,
+    SignalKept,
+)
 
 ForwardKind = Literal["plan", "step", "aggregate"]
+Comparison = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "truthy"]
 Role = Literal["ordinary", "pivot", "retriable"]
-ControlKind = Literal[
-    "cancel",
-    "pause",
-    "resume",
-    "terminate",
-    "retry-step",
-    "skip-step",
-    "force-complete",
-    "answer",
-    "signal",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,24 @@ class SagaOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """Holds if what `path` leads to in the result of `step` compares so with `value`."""
+
+    step: str
+    path: tuple[str | int, ...]
+    op: Comparison
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedStep:
     """One step of a recorded plan, with everything that was decided about how it runs.
 
     Once a `pivot` has succeeded its saga only goes forward. A `retriable` step never fails for
     good. Times of 0 are no limits: `total_ms` is for all attempts together, `queue_timeout_ms` for
-    an attempt to be begun by a worker, `heartbeat_ms` from one sign of life to the next.
+    an attempt to be begun by a worker, `heartbeat_ms` from one sign of life to the next. A step
+    whose condition `when` does not hold is omitted. One with `each` is run for each item of that
+    step's result, side by side, and its own result is the list of theirs.
     """
 
     id: str
@@ -80,15 +92,21 @@ class PlannedStep:
     total_ms: int = 0
     queue_timeout_ms: int = 0
     heartbeat_ms: int = 0
+    when: Condition | None = None
+    each: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRecorded:
-    """The plan, once and for all; `plan_hash` tells it from any other."""
+    """The plan, once and for all; `plan_hash` tells it from any other.
+
+    No more than `max_parallel` steps are begun and not ended at a time; 0 is no limit.
+    """
 
     saga_id: str
     plan_hash: str
     steps: tuple[PlannedStep, ...]
+    max_parallel: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +176,39 @@ class StepFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StepOmitted:
+    """A step's condition does not hold: it never begins, and has no result."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepReleased:
+    """A step's condition holds: it begins when there is room."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepExpanded:
+    """A step is run once for each of `count` items, as steps of their own: `STEP[0]` and so on."""
+
+    saga_id: str
+    step_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepJoined:
+    """All parts of an expanded step have ended; its result is the list of theirs."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepStuck:
     """A step that must not fail has failed for good, or too often. It is still retried."""
 
@@ -175,55 +226,6 @@ class StepProgressed:
     step_id: str
     call_id: str
     expires_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionAsked:
-    """A step waits for a person, or for a signal if one is named; its clock stands still."""
-
-    saga_id: str
-    step_id: str
-    call_id: str
-    question_id: str
-    key: str
-    prompt: str
-    schema: Json
-    signal: str
-    deadline_at: int
-    answer_to: Address
-    expires_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionAnswered:
-    """A step is told what it asked for; its own time comes at `expires_at`."""
-
-    saga_id: str
-    step_id: str
-    question_id: str
-    value: Json
-    actor: str
-    expires_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionExpired:
-    """Nobody answered in time, and the step is told so."""
-
-    saga_id: str
-    step_id: str
-    question_id: str
-    expires_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class SignalKept:
-    """A signal came that nothing waits for yet."""
-
-    saga_id: str
-    name: str
-    value: Json
-    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,46 +351,6 @@ class SagaTerminated:
 
 
 @dataclass(frozen=True, slots=True)
-class ControlAccepted:
-    """Somebody asked for something, and what follows in this entry is due to it."""
-
-    saga_id: str
-    control: ControlKind
-    actor: str
-    reason: str
-    request_id: str = ""
-    step_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ControlRefused:
-    """Somebody asked for what does not fit; nothing was changed."""
-
-    saga_id: str
-    control: ControlKind
-    actor: str
-    reason: str
-    failure: Failure
-    request_id: str = ""
-    step_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SagaPaused:
-    """Nothing more begins, and no timer runs, until `SagaResumed`."""
-
-    saga_id: str
-    actor: str
-
-
-@dataclass(frozen=True, slots=True)
-class SagaResumed:
-    """The saga goes on; what was left on its timers when it was paused is left now."""
-
-    saga_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class StepSkipped:
     """The saga goes on as if the step had no result. It may have had an effect."""
 
@@ -422,6 +384,10 @@ EVENTS = by_wire_name(
     StepRetryScheduled,
     StepDeferred,
     StepFailed,
+    StepOmitted,
+    StepReleased,
+    StepExpanded,
+    StepJoined,
     StepStuck,
     StepProgressed,
     QuestionAsked,

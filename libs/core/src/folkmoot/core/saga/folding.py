@@ -7,11 +7,21 @@ from typing import Any, Literal
 
 from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Local, Position, Send
 from folkmoot.core.messages import TASK_RESULTS, TASKS, Address, Announce, TaskResult, inbox
+from folkmoot.core.saga import branching, pacing, questions
 from folkmoot.core.saga import events as happened
-from folkmoot.core.saga import pacing, questions
 from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
 from folkmoot.core.saga.backward import count_blockers
 from folkmoot.core.saga.calling import call_of, cancel_of, undo_of
+from folkmoot.core.saga.control_events import (
+    ControlAccepted,
+    ControlRefused,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionExpired,
+    SagaPaused,
+    SagaResumed,
+    SignalKept,
+)
 from folkmoot.core.saga.describing import describe_saga
 from folkmoot.core.saga.events import PlannedStep
 from folkmoot.core.saga.state import (
@@ -114,7 +124,7 @@ class Folding:
     def _planned(self, state: SagaState, event: happened.PlanRecorded, _at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         saga.phase, saga.plan_hash = "running", event.plan_hash
-        saga.left = len(event.steps)
+        saga.left, saga.max_parallel = len(event.steps), event.max_parallel
         saga.pivot = next((each.id for each in event.steps if each.role == "pivot"), None)
         saga.steps = {
             planned.id: Step(planned, "step", unmet=len(planned.needs)) for planned in event.steps
@@ -128,11 +138,14 @@ class Folding:
     def _scheduled(self, state: SagaState, event: happened.StepScheduled, at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         step = self._step_or_hook(saga, event)
-        step.phase, step.attempt, step.call_id = "running", event.attempt, event.call_id
+        step.attempt, step.call_id = event.attempt, event.call_id
         step.deadline_at, step.started, step.asked_from = event.deadline_at, False, None
         if step.began_at is None:
             step.began_at = at.at
         saga.calls += 1
+        if step.kind == "step" and not step.active:
+            saga.active, step.active = saga.active + 1, True
+        step.phase = "running"
         pacing.take(state, saga, step.plan.id)
         pacing.wait(state, saga, step.plan.id, event.expires_at, at.at)
         if event.kind == "aggregate":
@@ -153,7 +166,7 @@ class Folding:
         saga.committed |= step.plan.role == "pivot"
         pacing.mark_stuck(state, saga, step, False)
         if step.kind == "step":
-            self._done(state, saga, step)
+            pacing.done(state, saga, step)
         return ()
 
     def _skipped(self, state: SagaState, event: happened.StepSkipped, _at: Position) -> Effects:
@@ -162,16 +175,8 @@ class Folding:
         saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase = "skipped"
         pacing.mark_stuck(state, saga, step, False)
-        self._done(state, saga, step)
+        pacing.done(state, saga, step)
         return ()
-
-    def _done(self, state: SagaState, saga: Saga, step: Step) -> None:
-        saga.left -= 1
-        for dependant in step.dependants:
-            saga.steps[dependant].unmet -= 1
-        if step.dependants and saga.phase == "running":
-            free = [name for name in step.dependants if saga.steps[name].unmet == 0]
-            pacing.release(state, saga, free)
 
     def _retried(
         self, state: SagaState, event: happened.StepRetryScheduled, at: Position
@@ -180,6 +185,7 @@ class Folding:
         step.phase, step.failure, step.begun = "retrying", event.failure, True
         step.deferrals, step.deferred_since = 0, None
         step.in_doubt = event.failure.kind in UNKNOWN_OUTCOMES
+        pacing.take(state, saga, step.plan.id)
         pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
 
@@ -235,6 +241,7 @@ class Folding:
         saga = state.sagas[event.saga_id]
         saga.phase, saga.failure = "compensating", event.failure
         saga.ready.clear()
+        saga.unsettled.clear()
         state.backlog.pop(saga.saga_id, None)
         steps = [*saga.steps.values(), *saga.hooks.values()]
         for step in steps:
@@ -320,29 +327,26 @@ class Folding:
         pacing.take(state, saga, step_id)
         for need in step.plan.needs:
             saga.steps[need].blockers -= 1
-        free = [need for need in step.plan.needs if saga.steps[need].blockers == 0]
+        needs = [saga.steps[need] for need in step.plan.needs]
+        free = [need.plan.id for need in needs if need.scheduled and need.blockers == 0]
         pacing.release(state, saga, free)
         return saga, step
 
     # -- control ----------------------------------------------------------------------------
 
-    def _accepted(
-        self, state: SagaState, event: happened.ControlAccepted, _at: Position
-    ) -> Effects:
+    def _accepted(self, state: SagaState, event: ControlAccepted, _at: Position) -> Effects:
         return _answered(state, ControlAnswer(event.saga_id, event.request_id))
 
-    def _not_accepted(
-        self, state: SagaState, event: happened.ControlRefused, _at: Position
-    ) -> Effects:
+    def _not_accepted(self, state: SagaState, event: ControlRefused, _at: Position) -> Effects:
         return _answered(state, ControlAnswer(event.saga_id, event.request_id, event.failure))
 
-    def _paused(self, state: SagaState, event: happened.SagaPaused, at: Position) -> Effects:
+    def _paused(self, state: SagaState, event: SagaPaused, at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         saga.paused_by = event.actor
         pacing.pause(state, saga, at.at)
         return ()
 
-    def _resumed(self, state: SagaState, event: happened.SagaResumed, at: Position) -> Effects:
+    def _resumed(self, state: SagaState, event: SagaResumed, at: Position) -> Effects:
         pacing.resume(state, state.sagas[event.saga_id], at.at)
         return ()
 
@@ -404,14 +408,16 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.StepRetryScheduled: Folding._retried,
     happened.StepDeferred: Folding._deferred,
     happened.StepFailed: Folding._step_failed,
+    happened.StepOmitted: lambda _, state, event, at: branching.fold_omitted(state, event, at),
+    happened.StepReleased: lambda _, state, event, at: branching.fold_released(state, event, at),
+    happened.StepExpanded: lambda _, state, event, at: branching.fold_expanded(state, event, at),
+    happened.StepJoined: lambda _, state, event, at: branching.fold_joined(state, event, at),
     happened.StepStuck: Folding._stuck,
     happened.StepProgressed: Folding._progressed,
-    happened.QuestionAsked: lambda _, state, event, at: questions.fold_asked(state, event, at),
-    happened.QuestionAnswered: lambda _, state, event, at: questions.fold_answered(
-        state, event, at
-    ),
-    happened.QuestionExpired: lambda _, state, event, at: questions.fold_expired(state, event, at),
-    happened.SignalKept: lambda _, state, event, at: questions.fold_kept(state, event, at),
+    QuestionAsked: lambda _, state, event, at: questions.fold_asked(state, event, at),
+    QuestionAnswered: lambda _, state, event, at: questions.fold_answered(state, event, at),
+    QuestionExpired: lambda _, state, event, at: questions.fold_expired(state, event, at),
+    SignalKept: lambda _, state, event, at: questions.fold_kept(state, event, at),
     happened.CallAbandoned: Folding._abandoned,
     happened.CompensationStarted: Folding._turned,
     happened.UndoingStarted: Folding._undoing,
@@ -425,10 +431,10 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.SagaCompensated: Folding._undone,
     happened.SagaFailed: Folding._failed,
     happened.SagaTerminated: Folding._terminated,
-    happened.ControlAccepted: Folding._accepted,
-    happened.ControlRefused: Folding._not_accepted,
-    happened.SagaPaused: Folding._paused,
-    happened.SagaResumed: Folding._resumed,
+    ControlAccepted: Folding._accepted,
+    ControlRefused: Folding._not_accepted,
+    SagaPaused: Folding._paused,
+    SagaResumed: Folding._resumed,
     happened.StepSkipped: Folding._skipped,
     happened.StepCompensationSkipped: Folding._left_so,
     happened.GraceGiven: Folding._grace,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 
 from folkmoot.core.messages import Failure, Outcome
 from folkmoot.core.saga.backward import Ending, begin_undoing
+from folkmoot.core.saga.conditions import holds
 from folkmoot.core.saga.events import (
     CallAbandoned,
     CompensationStarted,
@@ -15,8 +16,12 @@ from folkmoot.core.saga.events import (
     PlanRecorded,
     SagaCompleted,
     StepDeferred,
+    StepExpanded,
     StepFailed,
+    StepJoined,
+    StepOmitted,
     StepProgressed,
+    StepReleased,
     StepRetryScheduled,
     StepScheduled,
     StepSkipped,
@@ -87,6 +92,8 @@ def schedule(
 
 def reschedule(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
     """Return the next attempt of a step whose time has come; a deferred attempt is the same."""
+    if step.plan.each:
+        return _expand(saga, step, now, settings)
     attempt = step.attempt if step.phase == "deferred" else step.attempt + 1
     plan = policy(saga, step, settings)
     return [schedule(saga.saga_id, plan, step.kind, attempt, now, settings, step.deferrals)]
@@ -98,10 +105,14 @@ def policy(saga: Saga, step: Step, settings: SagaSettings) -> PlannedStep:
 
 
 def answered(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaSettings) -> Events:
-    """Return what an answer about a forward call brings about."""
+    """Return what an answer about a forward call brings about.
+
+    A call that has shown signs of life was not refused, whatever its answer says.
+    """
     if outcome.status == "succeeded":
         return _succeeded(saga, step, outcome, now, settings)
-    failure, refused = reason(outcome), outcome.status == "refused"
+    failure = reason(outcome)
+    refused = outcome.status == "refused" and not step.started
     may_come_again = failure.retryable or must_go_on(saga, step, step.in_doubt)
     if refused and may_come_again and saga.phase != "compensating":
         return _deferred(saga, step, failure, now, settings)
@@ -164,7 +175,8 @@ def _stuck(saga: Saga, step: Step, failure: Failure) -> Events:
 def _lost(
     saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings, begun: bool
 ) -> Events:
-    ending = Ending(step.plan.id, succeeded=False, begun=begun or step.begun)
+    called = step.phase == "running"
+    ending = Ending(step.plan.id, False, begun or step.begun, called)
     return [
         StepFailed(saga.saga_id, step.plan.id, step.attempt, failure, begun),
         *turn_back(saga, failure, now, settings, ending),
@@ -180,7 +192,7 @@ def turn_back(
     """
     step_id = None if ending is None else ending.step_id
     events: Events = [CompensationStarted(saga.saga_id, failure, step_id)]
-    if saga.calls > (0 if ending is None else 1):
+    if saga.calls > (ending is not None and ending.called):
         return events
     return events + begin_undoing(saga, failure, step_id, now, settings, ending)
 
@@ -262,8 +274,10 @@ def _next(saga: Saga, done: Step, now: int, settings: SagaSettings) -> Events:
     if saga.left == 1:
         return [_aggregate(saga.saga_id, saga.team, now, settings)]
     dependants = (saga.steps[name] for name in done.dependants)
-    ready = (step.plan for step in dependants if step.unmet == 1)
-    return _begin(saga.saga_id, ready, now, settings)
+    ready = [step for step in dependants if step.unmet == 1 and not step.special]
+    if saga.room is None:
+        return _begin(saga, ready, None, now, settings)
+    return [] if saga.ready else _begin(saga, ready, saga.room + done.active, now, settings)
 
 
 def timed_out(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
@@ -292,17 +306,49 @@ def progressed(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Even
 
 
 def go_on(saga: Saga, now: int, settings: SagaSettings) -> Events:
-    """Return how more of the steps begin that are ready."""
-    ready = (saga.steps[name].plan for name in saga.ready)
-    return _begin(saga.saga_id, ready, now, settings)
+    """Return what becomes of steps that are ready: they are settled otherwise, or begin."""
+    events: Events = []
+    ended = 0
+    for step_id in islice(saga.unsettled, settings.wave_max):
+        step = saga.steps[step_id]
+        if step.phase == "joining":
+            events.append(StepJoined(saga.saga_id, step_id))
+        elif step.plan.when and not holds(step.plan.when, saga.steps[step.plan.when.step].result):
+            events.append(StepOmitted(saga.saga_id, step_id))
+        elif step.plan.each:
+            return events or _expand(saga, step, now, settings)
+        else:
+            events.append(StepReleased(saga.saga_id, step_id))
+            continue
+        ended += 1
+    if ended and saga.left == ended:
+        return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
+    if events:
+        return events
+    ready = [saga.steps[name] for name in islice(saga.ready, settings.wave_max)]
+    return _begin(saga, ready, saga.room, now, settings)
 
 
-def _begin(saga_id: str, ready: Iterable[PlannedStep], now: int, settings: SagaSettings) -> Events:
-    """Return how steps begin, as many as one entry has room for."""
-    return [
-        schedule(saga_id, step, "step", 1, now, settings)
-        for step in islice(ready, settings.wave_max)
-    ]
+def _expand(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+    source = saga.steps[step.plan.each].result
+    items = [] if source is None else source
+    if not isinstance(items, list):
+        detail = f"the result of {step.plan.each!r} is no list, but {type(items).__name__}"
+        failure = Failure("not-a-list", detail, retryable=False)
+    elif len(saga.steps) + len(items) > settings.steps_max:
+        detail = f"{len(items):,} items would make more steps than {settings.steps_max:,}"
+        failure = Failure("too-many-steps", detail, retryable=False)
+    else:
+        return [StepExpanded(saga.saga_id, step.plan.id, len(items))]
+    return failed(saga, step, failure, now, settings, begun=False)
+
+
+def _begin(
+    saga: Saga, ready: Sequence[Step], room: int | None, now: int, settings: SagaSettings
+) -> Events:
+    """Return how steps begin, as many as the saga and one entry have room for."""
+    most = settings.wave_max if room is None else min(room, settings.wave_max)
+    return [schedule(saga.saga_id, step.plan, "step", 1, now, settings) for step in ready[:most]]
 
 
 def _aggregate(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:
@@ -317,14 +363,14 @@ def _planned(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaS
         return failed(saga, step, failure, now, settings)
     events: Events = [
         _success(saga, step, outcome),
-        PlanRecorded(saga.saga_id, plan.hash, plan.steps),
+        PlanRecorded(saga.saga_id, plan.hash, plan.steps, plan.max_parallel),
     ]
     if saga.paused:
         return events
     if not plan.steps:
         return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
-    first = (step for step in plan.steps if not step.needs)
-    return events + _begin(saga.saga_id, first, now, settings)
+    first = [Step(step, "step") for step in plan.steps if not step.needs]
+    return events + _begin(saga, first, plan.max_parallel or None, now, settings)
 
 
 def first_call(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:

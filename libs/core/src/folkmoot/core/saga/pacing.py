@@ -72,17 +72,37 @@ def mark_stuck(state: SagaState, saga: Saga, step: Step, stuck: bool) -> None:
         state.stuck.pop(saga.saga_id, None)
 
 
+def done(state: SagaState, saga: Saga, step: Step) -> None:
+    """Count a step as done, with a result or without, and release what only waited for it."""
+    saga.left -= 1
+    saga.active, step.active = saga.active - step.active, False
+    for dependant in step.dependants:
+        saga.steps[dependant].unmet -= 1
+    if step.dependants and saga.phase == "running":
+        free = [name for name in step.dependants if saga.steps[name].unmet == 0]
+        release(state, saga, free)
+    refresh(state, saga)
+
+
 def release(state: SagaState, saga: Saga, step_ids: Iterable[str]) -> None:
     """Make steps ready: nothing holds them back any more."""
     for step_id in step_ids:
-        saga.ready[step_id] = None
-    if saga.ready and not saga.paused:
-        state.backlog[saga.saga_id] = None
+        special = not saga.undoing and saga.steps[step_id].special
+        (saga.unsettled if special else saga.ready)[step_id] = None
+    refresh(state, saga)
 
 
 def take(state: SagaState, saga: Saga, step_id: str) -> None:
     """Take a step out of those that are ready, if it was."""
-    if saga.ready:
-        saga.ready.pop(step_id, None)
-        if not saga.ready:
-            state.backlog.pop(saga.saga_id, None)
+    saga.ready.pop(step_id, None)
+    saga.unsettled.pop(step_id, None)
+    refresh(state, saga)
+
+
+def refresh(state: SagaState, saga: Saga) -> None:
+    """Keep in the backlog exactly those sagas of which something can be decided now."""
+    can_begin = saga.ready and (saga.undoing or saga.room != 0)
+    if (can_begin or saga.unsettled) and not saga.paused:
+        state.backlog[saga.saga_id] = None
+    else:
+        state.backlog.pop(saga.saga_id, None)

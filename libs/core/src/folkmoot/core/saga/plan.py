@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from folkmoot.core.messages import Json
-from folkmoot.core.saga.events import PlannedStep, Role
+from folkmoot.core.saga.conditions import COMPARISONS
+from folkmoot.core.saga.events import Condition, PlannedStep, Role
 from folkmoot.core.saga.settings import RESERVED_IDS, SagaSettings
 from folkmoot.core.saga.shape import InvalidPlan, check_shape
 
@@ -25,8 +27,12 @@ STEP_FIELDS = frozenset(
         "role",
         "queue_timeout_ms",
         "heartbeat_ms",
+        "when",
+        "each",
     }
 )
+PLAN_FIELDS = frozenset({"steps", "max_parallel"})
+WHEN_FIELDS = frozenset({"step", "path", "op", "value"})
 RETRY_FIELDS = frozenset({"attempts", "initial_ms", "factor", "cap_ms", "total_ms"})
 ROLES: tuple[Role, ...] = ("ordinary", "pivot", "retriable")
 
@@ -45,14 +51,20 @@ class Plan(NamedTuple):
 
     steps: tuple[PlannedStep, ...]
     hash: str
+    max_parallel: int
 
 
 def parse_plan(plan: Json, settings: SagaSettings) -> Plan:
-    """Return the plan that a leader's hook returned.
+    """Return the plan that a leader's hook returned: steps, or `steps` with a `max_parallel`.
 
     Raises:
         InvalidPlan: it is not a list of steps, they contradict each other, or are too many.
     """
+    max_parallel = 0
+    if isinstance(plan, dict):
+        _check_fields(plan, PLAN_FIELDS)
+        max_parallel = _number(plan, "max_parallel", 0, 0, settings.steps_max)
+        plan = plan.get("steps")
     if not isinstance(plan, list):
         raise InvalidPlan(f"a plan is a list of steps, not {type(plan).__name__}")
     if len(plan) > settings.steps_max:
@@ -65,12 +77,13 @@ def parse_plan(plan: Json, settings: SagaSettings) -> Plan:
             f"{size:,} bytes, the limit is {settings.plan_bytes_max:,}: "
             "plan fewer steps, or pass references to their inputs"
         )
-    return Plan(steps, blake2b(text.encode(), digest_size=16).hexdigest())
+    pinned = f"{max_parallel}{text}" if max_parallel else text
+    return Plan(steps, blake2b(pinned.encode(), digest_size=16).hexdigest(), max_parallel)
 
 
 def _text_of(steps: Sequence[PlannedStep]) -> str:
     fields = [[getattr(step, name) for name in PlannedStep.__slots__] for step in steps]
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), default=asdict)
 
 
 def _step(number: int, step: Json, settings: SagaSettings) -> PlannedStep:
@@ -106,6 +119,8 @@ def _parsed(step: Mapping[str, Any], settings: SagaSettings) -> PlannedStep:
         _number(retry, "total_ms", 0, 0, longest),
         _number(step, "queue_timeout_ms", 0, 0, longest),
         _number(step, "heartbeat_ms", 0, 0, longest),
+        _when(step),
+        _each(step),
     )
 
 
@@ -167,3 +182,27 @@ def _role(step: Mapping[str, Any]) -> Role:
         if value == role:
             return role
     raise InvalidPlan(f"role must be one of: {', '.join(ROLES)}")
+
+
+def _when(step: Mapping[str, Any]) -> Condition | None:
+    value = step.get("when")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise InvalidPlan("when must be an object")
+    _check_fields(value, WHEN_FIELDS)
+    op, path = value.get("op", "truthy"), value.get("path", [])
+    if op not in COMPARISONS:
+        raise InvalidPlan(f"op must be one of: {', '.join(COMPARISONS)}")
+    if not isinstance(path, list) or not all(isinstance(part, str | int) for part in path):
+        raise InvalidPlan("path must be a list of names and numbers")
+    return Condition(_text(value, "step"), tuple(path), op, value.get("value"))
+
+
+def _each(step: Mapping[str, Any]) -> str:
+    value = step.get("each", "")
+    if not isinstance(value, str):
+        raise InvalidPlan("each must be the id of a step")
+    if value and step.get("input") is not None:
+        raise InvalidPlan("each and input exclude each other: the items are the inputs")
+    return value

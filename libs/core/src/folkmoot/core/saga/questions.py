@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from folkmoot.core.kernel import Effect, Position, Send
 from folkmoot.core.messages import Answer, Json, Question
 from folkmoot.core.saga import pacing
-from folkmoot.core.saga.events import (
+from folkmoot.core.saga.control_events import (
     QuestionAnswered,
     QuestionAsked,
     QuestionExpired,

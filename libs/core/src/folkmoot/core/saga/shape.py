@@ -18,6 +18,7 @@ def check_shape(steps: Sequence[PlannedStep]) -> None:
     """Raise `InvalidPlan` if the steps cannot be run together. Linear in steps and needs."""
     _check_ids(steps)
     _check_needs(steps)
+    _check_parts(steps)
     _check_pivot(steps)
 
 
@@ -38,6 +39,21 @@ def _check_needs(steps: Sequence[PlannedStep]) -> None:
     stuck = _unorderable(needs)
     if stuck:
         raise InvalidPlan(f"steps need each other in a cycle: {_shown(_cycle(needs, stuck))}")
+
+
+def _check_parts(steps: Sequence[PlannedStep]) -> None:
+    """Let conditions and fan-outs look at needs only, and parts have ids of their own."""
+    expanded = {step.id for step in steps if step.each}
+    for step in steps:
+        looked_at = {step.each} if step.each else set()
+        looked_at |= {step.when.step} if step.when else set()
+        for missing in looked_at - set(step.needs):
+            raise InvalidPlan(f"step {step.id!r} looks at {missing!r}: it must be one of its needs")
+        if step.role == "pivot" and looked_at:
+            raise InvalidPlan(f"step {step.id!r} is a pivot: it can have no condition and no parts")
+        whole, bracket, _ = step.id.rpartition("[")
+        if bracket and whole in expanded:
+            raise InvalidPlan(f"step {step.id!r} has the id of a part of {whole!r}")
 
 
 def _unorderable(needs: Mapping[str, Sequence[str]]) -> set[str]:

@@ -39,6 +39,8 @@ StepPhase = Literal[
     "compensated",
     "passed-over",
     "skipped",
+    "omitted",
+    "joining",
     "compensation-skipped",
 ]
 FORWARD_CALLED: frozenset[StepPhase] = frozenset({"running"})
@@ -70,16 +72,22 @@ class Reply:
 class Step:
     """One step, or one of the leader's hooks, of an open saga.
 
-    `unmet` counts needs without a result; `blockers`, while undoing, dependants not yet undone.
-    `begun` says that an earlier attempt may have had an effect, `in_doubt` that the last one that
-    was let in may even have succeeded; `deferrals` counts the refusals of the present one, and
-    `started` says that a worker has begun it, `asked_from` where it is if it has asked anything.
+    `parts` are the steps into which it was expanded, of which it is the `whole`; `passed` says that
+    it was expanded or omitted. `unmet` counts needs without a result; `blockers`, while undoing,
+    dependants not yet undone. `begun` says that an earlier attempt may have had an effect,
+    `in_doubt` that the last one that was let in may even have succeeded; `deferrals` counts the
+    refusals of the present one, `started` says that a worker has begun it, and `asked_from` where
+    that is if it has asked anything.
     """
 
     plan: PlannedStep
     kind: ForwardKind
     dependants: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    whole: str | None = None
     phase: StepPhase = "waiting"
+    passed: bool = False
+    active: bool = False
     attempt: int = 0
     call_id: str = ""
     deadline_at: int = 0
@@ -101,8 +109,13 @@ class Step:
 
     @property
     def scheduled(self) -> bool:
-        """Whether it may have had an effect."""
-        return self.attempt > 0
+        """Whether undoing must reach it: it may have had an effect, or stands before what may."""
+        return self.attempt > 0 or self.passed
+
+    @property
+    def special(self) -> bool:
+        """Whether more is to be decided about it than when to begin."""
+        return self.phase == "joining" or bool(self.plan.when or self.plan.each)
 
     @property
     def called(self) -> bool:
@@ -114,7 +127,9 @@ class Step:
 class Saga:
     """An open saga. `calls` counts the forward calls under way, `left` the steps not done.
 
-    `ready` are the steps that nothing holds back from being begun or, while undoing, undone.
+    `ready` are the steps that nothing holds back from being begun or, while undoing, undone, and
+    `unsettled` those that may have to be omitted, expanded or joined instead. `active` counts the
+    steps begun and not ended, of which there may be `max_parallel`, if not 0.
     `committed` says that its `pivot` has succeeded: there is no way back any more.
     `asking` has the step of each open question, `replies` what was answered, and `signals` those
     that nothing has waited for yet, each with who sent it.
@@ -133,6 +148,9 @@ class Saga:
     calls: int = 0
     left: int = 0
     ready: dict[str, None] = field(default_factory=dict)
+    unsettled: dict[str, None] = field(default_factory=dict)
+    max_parallel: int = 0
+    active: int = 0
     undo_left: int = 0
     undoing: bool = False
     pivot: str | None = None
@@ -152,6 +170,11 @@ class Saga:
     def find(self, step_id: str) -> Step | None:
         """Return a step or hook by its id."""
         return self.steps.get(step_id) or self.hooks.get(step_id)
+
+    @property
+    def room(self) -> int | None:
+        """How many more steps may begin now, None for any number."""
+        return max(0, self.max_parallel - self.active) if self.max_parallel else None
 
     @property
     def paused(self) -> bool:
