@@ -45,6 +45,9 @@ async def unknown_type(ctx: Any, question: Elsewhere) -> None: ...
 async def no_type(ctx: Any, question: dict.nothing) -> None: ...  # type: ignore[name-defined]
 
 
+def no_task() -> list[Step]: ...  # type: ignore[empty-body]
+
+
 not_async: Any = _not_async
 
 
@@ -77,6 +80,11 @@ WRONG: list[tuple[Callable[[Agent], object], str]] = [
     (lambda a: a.plan(bare), rf"no type annotation for question, return; expected {PLAN}"),
     (lambda a: a.plan(not_async), rf"must be an async function: {PLAN}"),
     (lambda a: (a.plan(plan), a.plan(plan)), r"agent 'x' has two plan hooks"),
+    (lambda a: a.saga(plan), r"plan is async; expected def saga\(task: Task\) -> list\[Step\]"),
+    (lambda a: a.saga(no_task), r"takes 0 parameters; expected def saga\(task: Task\)"),
+    (lambda a: a.saga(lambda task: []), r"no type annotation for task, return"),
+    (lambda a: a.saga([1]), r"the saga of agent 'x' is no list of Step"),  # type: ignore[type-var]
+    (lambda a: (a.plan(plan), a.saga([])), r"agent 'x' has two plan hooks"),
     (lambda a: a.aggregate(undo), r"expected async def aggregate\(ctx, results"),
     (lambda a: (a.aggregate(aggregate), a.aggregate(aggregate)), r"'x' has two aggregate hooks"),
 ]

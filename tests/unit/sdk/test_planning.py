@@ -82,6 +82,46 @@ async def test_conditions_fan_outs_and_a_limit_leave_with_the_plan() -> None:
     assert "when" not in each
 
 
+def with_saga(definition: Any) -> Team:
+    agent = Agent("x", team="t")
+    agent.step("research")(research)
+    assert agent.saga(definition) is definition
+    (made,) = teams([agent])
+    return made
+
+
+def built(task: Question) -> list[Step]:
+    return [Step("research", task), Step("research", task, id="again", needs=["research"])]
+
+
+async def test_a_static_definition_becomes_the_plan_that_a_hook_would_make() -> None:
+    async def planner(ctx: Any, task: Question) -> list[Step]:
+        return built(task)
+
+    agent = Agent("x", team="t")
+    agent.step("research")(research)
+    agent.plan(planner)
+    (hooked,) = teams([agent])
+    listed = [Step("research"), Step("research", id="again", needs=["research"])]
+    task = {"text": "why"}
+    expected = await plan(hooked, CONTEXT, task)
+    assert await plan(with_saga(built), CONTEXT, task) == expected
+    assert await plan(with_saga(listed), CONTEXT, task) == expected
+    limited = await plan(with_saga(Plan(listed, max_parallel=1)), CONTEXT, task)
+    assert limited == {"steps": expected, "max_parallel": 1}
+
+
+async def test_a_step_for_each_item_is_not_given_the_task() -> None:
+    listed = [Step("research"), Step("research", id="part", each="research")]
+    _, part = await plan(with_saga(listed), CONTEXT, {"text": "why"})
+    assert part["input"] is None
+
+
+async def test_a_static_definition_checks_the_task_as_a_hook_does() -> None:
+    with pytest.raises(InvalidInput, match="the task does not fit"):
+        await plan(with_saga(built), CONTEXT, {"words": 3})
+
+
 async def test_a_team_of_one_step_needs_no_plan() -> None:
     (step,) = await plan(team(), CONTEXT, {"text": "why"})
     assert (step["id"], step["name"], step["input"]) == ("research", "research", {"text": "why"})
