@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from folkmoot.core import messages
 from folkmoot.sdk.agent import Agent, StepDefinition, Team, teams
 from folkmoot.sdk.errors import DefinitionError
-from folkmoot.sdk.steps import Retry, Step
+from folkmoot.sdk.steps import Budget, Retry, Step
 
 if TYPE_CHECKING:
     from somewhere import Elsewhere  # type: ignore[import-not-found]
@@ -131,6 +132,14 @@ def test_an_agent_is_checked_when_it_is_made(fields: dict[str, Any], sentence: s
 def test_a_retry_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match=r"Retry\(.*must be at least 1"):
         Retry(**fields)
+
+
+def test_a_budget_leaves_in_whole_numbers_and_none_is_no_limit() -> None:
+    assert Budget().to_core() == messages.Budget()
+    made = Budget(tokens=5, usd=0.5, hops=3, wall_s=1.5, unpriced_allowed=True).to_core()
+    assert made == messages.Budget(5, 500_000, 3, 1_500, True)
+    with pytest.raises(DefinitionError, match="no limit may be below 0"):
+        Budget(usd=-1).to_core()
 
 
 def test_needs_that_are_one_string_are_not_taken_for_its_letters() -> None:

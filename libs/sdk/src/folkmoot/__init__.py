@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from folkmoot.sdk.errors import Retryable as Retryable
     from folkmoot.sdk.errors import SagaFailed as SagaFailed
     from folkmoot.sdk.errors import VersionConflict as VersionConflict
+    from folkmoot.sdk.steps import Budget as Budget
     from folkmoot.sdk.steps import Plan as Plan
     from folkmoot.sdk.steps import Retry as Retry
     from folkmoot.sdk.steps import Step as Step
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Agent": "agent",
+    "Budget": "steps",
     "Client": "client",
     "ControlRefused": "errors",
     "DefinitionError": "errors",

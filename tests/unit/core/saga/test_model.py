@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from saga_driver import Driver, outcome, step
 from folkmoot.core.messages import (
     Address,
     AnswerQuestion,
+    Budget,
     Call,
     CancelSaga,
     Failure,
@@ -24,6 +26,7 @@ from folkmoot.core.messages import (
     SignalSaga,
     SkipStep,
     TerminateSaga,
+    Usage,
 )
 from folkmoot.core.saga import SagaSettings
 
@@ -120,8 +123,8 @@ class World:
         self.silent: list[Call] = []
         self.begun: set[str] = set()
 
-    def play(self, plan: dict[str, Any], acts: dict[int, tuple[str, str]]) -> None:
-        self.driver.submit()
+    def play(self, plan: dict[str, Any], acts: dict[int, tuple[str, str]], budget: Any) -> None:
+        self.driver.submit(budget=budget)
         for turn in range(500):
             if self.driver.results:
                 return
@@ -190,10 +193,10 @@ class World:
     def _outcome(self, call: Call, luck: str, plan: dict[str, Any]) -> Outcome:
         if luck in FAILURES:
             status, failure = FAILURES[luck]
-            return outcome(call, status=status, failure=failure)
+            return replace(outcome(call, status=status, failure=failure), usage=Usage(1))
         items = [1] * (1 + len(self.luck) % 3)
         result = plan if call.kind == "plan" else items
-        return outcome(call, result=result)
+        return replace(outcome(call, result=result), usage=Usage(1))
 
 
 @settings(max_examples=500, deadline=None)
@@ -203,6 +206,7 @@ class World:
     PLAYS,
     st.sampled_from([1, 2, 250]),
     st.sampled_from([0, 1, 3]),
+    st.sampled_from([None, None, Budget(tokens=5), Budget(hops=4), Budget(wall_ms=900)]),
     st.booleans(),
 )
 def test_a_saga_ends_once_and_is_undone_in_reverse_order(
@@ -211,10 +215,11 @@ def test_a_saga_ends_once_and_is_undone_in_reverse_order(
     acts: dict[int, tuple[str, str]],
     wave_max: int,
     max_parallel: int,
+    budget: Budget | None,
     eager: bool,
 ) -> None:
     world = World(luck, wave_max, eager=eager)
-    world.play({"steps": plan, "max_parallel": max_parallel}, acts)
+    world.play({"steps": plan, "max_parallel": max_parallel}, acts, budget)
     driver = world.driver
     driver.pass_time(60_000)
     (result,) = driver.results
@@ -229,7 +234,8 @@ def test_a_saga_ends_once_and_is_undone_in_reverse_order(
     pivots = {i for i in ids("StepSucceeded") if i in by_id and by_id[i]["role"] == "pivot"}
     assert not pivots or result.state in ("completed", "terminated"), "it turned back past a pivot"
     retriable = {i for i in by_id if by_id[i]["role"] == "retriable"}
-    assert not retriable & {whole(i) for i in given_up_going_forward(events)}
+    over = result.failure is not None and result.failure.kind == "over-budget"
+    assert over or not retriable & {whole(i) for i in given_up_going_forward(events)}
     if result.state == "completed":
         assert undone == []
         ended = {whole(i) for i in scheduled} | {*ids("StepOmitted"), *ids("StepExpanded")}

@@ -18,7 +18,7 @@ from folkmoot.core.kernel import (
     Tick,
     Undecodable,
 )
-from folkmoot.core.messages import Address, Call, CallProgress, CancelCall, Failure, Outcome
+from folkmoot.core.messages import Address, Call, CallProgress, CancelCall, Failure, Outcome, Usage
 from folkmoot.core.worker import (
     HandlerFailed,
     HandlerSucceeded,
@@ -141,6 +141,20 @@ def test_nobody_hears_of_progress_who_does_not_want_to() -> None:
     worker.tell(call("a"))
     assert worker.tell(ReportProgress("a", 1), now=90_000) == []
     assert not worker.shard.pending
+
+
+def test_what_a_call_spent_goes_with_its_outcome_also_after_a_crash_and_on_failure() -> None:
+    worker = Worker()
+    worker.tell(call("a"))
+    worker.tell(JournalResult("a", 1, "spent/1", {"tokens": 7, "micros": 100}))
+    worker.tell(JournalResult("a", 1, "spent/1#1", "a call of that name"))
+    worker.tell(Led("n", 9))
+    worker.tell(JournalResult("a", 2, "spent/2", {"tokens": 1, "micros": None}))
+    worker.tell(HandlerFailed("a", 2, FAILURE))
+    (outcome,) = [o for o in worker.outcomes() if isinstance(o, Outcome)]
+    assert outcome.usage == Usage(8, 100, 1)
+    (copy,) = worker.outcomes(BREAKER)
+    assert copy.usage is None
 
 
 def test_those_who_wait_start_in_order_of_arrival() -> None:

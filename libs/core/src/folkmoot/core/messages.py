@@ -48,6 +48,30 @@ def snapshots(log: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What a saga may use up before it is turned back; 0 is no limit.
+
+    Money is in millionths of a dollar. What a model spent that nobody can price is no zero: with a
+    limit of money it turns the saga back as well, unless `unpriced_allowed`.
+    """
+
+    tokens: int = 0
+    micros: int = 0
+    hops: int = 0
+    wall_ms: int = 0
+    unpriced_allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call used up; `unpriced` counts what it could not put a price on."""
+
+    tokens: int = 0
+    micros: int = 0
+    unpriced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A user wants `team` to do something.
 
@@ -58,6 +82,7 @@ class Task:
     input: Json = None
     saga_id: str = ""
     traceparent: str | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +327,7 @@ class Outcome:
     partition: int = -1
     runs: int = 0
     duration_ms: int = 0
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

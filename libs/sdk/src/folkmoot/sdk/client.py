@@ -52,7 +52,7 @@ from folkmoot.sdk.election.membership import Candidature
 from folkmoot.sdk.election.team import ElectedTeam
 from folkmoot.sdk.errors import ControlRefused, NoAnswer, SagaFailed, VersionConflict
 from folkmoot.sdk.queries import ask, partition_count
-from folkmoot.sdk.steps import to_json
+from folkmoot.sdk.steps import Budget, to_json
 
 T = TypeVar("T")
 
@@ -251,7 +251,14 @@ class Client:
 
     # -- tasks ------------------------------------------------------------------------------
 
-    async def submit(self, team: str, task: object, *, idempotency_key: str | None = None) -> Saga:
+    async def submit(
+        self,
+        team: str,
+        task: object,
+        *,
+        idempotency_key: str | None = None,
+        budget: Budget | None = None,
+    ) -> Saga:
         """Publish a task for `team`. The same key joins the saga that it began before.
 
         Returns:
@@ -265,7 +272,9 @@ class Client:
         partition = partition_of(key, await partition_count(self.bus, TASKS))
         saga = Saga(self, saga_id_of(SOURCE, key), partition)
         await self._listen()
-        await self._postbox.send(TASKS, partition, Task(team, to_json(task)), key, event_id=key)
+        limits = None if budget is None else budget.to_core()
+        wanted = Task(team, to_json(task), budget=limits)
+        await self._postbox.send(TASKS, partition, wanted, key, event_id=key)
         return saga
 
     async def saga(self, saga_id: str) -> Saga:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import math
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +19,9 @@ from typing import Any, Protocol, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from folkmoot.core.messages import Call, Json
+from folkmoot.core.worker import SPENT
 from folkmoot.sdk.errors import InvalidInput, NotAnswered
-from folkmoot.sdk.steps import to_json
+from folkmoot.sdk.steps import MICROS, to_json
 
 T = TypeVar("T")
 
@@ -149,10 +151,22 @@ class Context:
         counted = f"signal:{name}" if signal else f"ask:{name}"
         number = self._calls[counted] = self._calls.get(counted, 0) + 1
         wait_ms = max(1, round(deadline_s * 1000))
-        reply = await self.journal.ask(f"{counted}#{number}", prompt, schema, wait_ms, signal)
+        reply = await self.journal.ask(f"{counted}/{number}", prompt, schema, wait_ms, signal)
         if not reply["answered"]:
             raise NotAnswered(f"nobody answered within {deadline_s:g} s: {prompt}")
         return reply["value"]
+
+    async def spend(self, tokens: int = 0, *, usd: float | None = None) -> None:
+        """Count what was used up towards the saga's budget, once, whatever is run again.
+
+        A price that is not known is None, never zero.
+        """
+        if tokens < 0 or not 0 <= (usd or 0) < math.inf:
+            raise ValueError(f"nothing can be given back: tokens={tokens}, usd={usd}")
+        number = self._calls[SPENT] = self._calls.get(SPENT, 0) + 1
+        if not self.journal.get(f"{SPENT}{number}")[0]:
+            micros = None if usd is None else round(usd * MICROS)
+            await self.journal.put(f"{SPENT}{number}", {"tokens": tokens, "micros": micros})
 
     async def progress(self, text: str) -> None:
         """Tell whoever watches how far this is; that may be lost.

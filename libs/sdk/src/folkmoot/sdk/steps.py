@@ -9,8 +9,12 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from folkmoot.core import messages
 from folkmoot.core.saga.events import Comparison
 from folkmoot.sdk.errors import DefinitionError
+
+MICROS = 1_000_000
+"""Of which one is a millionth of a dollar: money is counted in whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,29 @@ class Plan:
 
     steps: Sequence[Step]
     max_parallel: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a saga may use up before it is turned back and undone.
+
+    Handlers report tokens and money with `ctx.spend`; hops are steps begun, attempts included. It
+    is looked at whenever a step ends, and when `wall_s` have passed; past its pivot a saga only
+    goes forward. Spending without a known price exceeds a limit of money, unless it is allowed.
+    """
+
+    tokens: int | None = None
+    usd: float | None = None
+    hops: int | None = None
+    wall_s: float | None = None
+    unpriced_allowed: bool = False
+
+    def to_core(self) -> messages.Budget:
+        """Return it as the saga machine reads it."""
+        limits = (self.tokens or 0, round((self.usd or 0) * MICROS), self.hops or 0)
+        if min(limits) < 0:
+            raise DefinitionError(f"{self}: no limit may be below 0")
+        return messages.Budget(*limits, limit_ms(self.wall_s), self.unpriced_allowed)
 
 
 def limit_ms(limit_s: float | None) -> int:

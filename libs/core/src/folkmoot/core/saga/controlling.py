@@ -130,8 +130,7 @@ def _check_return(saga: Saga) -> None:
         raise _Unfit(
             "past-pivot", f"its pivot {saga.pivot!r} has succeeded: it can only go forward"
         )
-    pivot = saga.steps.get(saga.pivot or "")
-    if pivot is not None and (pivot.phase == "running" or pivot.in_doubt):
+    if not forward.may_return(saga):
         raise _Unfit(
             "past-pivot", f"its pivot {saga.pivot!r} may have taken effect: ask when that is known"
         )

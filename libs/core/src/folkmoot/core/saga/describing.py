@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -49,6 +50,8 @@ def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
         "steps": [_step(saga, step) for step in steps],
         "phase": saga.phase,
         "committed": saga.committed,
+        "budget": asdict(saga.budget),
+        "spent": asdict(saga.spent) | {"hops": saga.hops},
         "paused_by": saga.paused_by if saga.paused else None,
         "paused_at": saga.paused_at,
         "questions": [_question(*each) for step in steps for each in step.questions.items()],

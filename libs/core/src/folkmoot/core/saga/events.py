@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from folkmoot.core.messages import Failure, Json
+from folkmoot.core.messages import Budget, Failure, Json, Usage
 from folkmoot.core.names import by_wire_name
 from folkmoot.core.saga.control_events import (
     ControlAccepted,
@@ -54,6 +54,7 @@ class SagaOpened:
     team: str
     input: Json
     traceparent: str | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,22 @@ class StepFailed:
     attempt: int
     failure: Failure
     begun: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSpent:
+    """A call has used something up, whatever came of it."""
+
+    saga_id: str
+    step_id: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class WallTimePassed:
+    """The saga has taken longer than its budget allows."""
+
+    saga_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +401,8 @@ EVENTS = by_wire_name(
     StepRetryScheduled,
     StepDeferred,
     StepFailed,
+    BudgetSpent,
+    WallTimePassed,
     StepOmitted,
     StepReleased,
     StepExpanded,

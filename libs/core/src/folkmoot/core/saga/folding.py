@@ -11,6 +11,7 @@ from folkmoot.core.saga import branching, pacing, questions
 from folkmoot.core.saga import events as happened
 from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
 from folkmoot.core.saga.backward import count_blockers
+from folkmoot.core.saga.budgets import WALL_TIME, total
 from folkmoot.core.saga.calling import call_of, cancel_of, undo_of
 from folkmoot.core.saga.control_events import (
     ControlAccepted,
@@ -74,6 +75,22 @@ class Folding:
         state.sagas[event.saga_id] = Saga(
             event.saga_id, event.team, event.input, event.traceparent, at.at, hooks
         )
+        if event.budget is not None:
+            saga = state.sagas[event.saga_id]
+            saga.budget = event.budget
+            if event.budget.wall_ms > 0:
+                pacing.wait(state, saga, WALL_TIME, at.at + event.budget.wall_ms, at.at)
+        return ()
+
+    def _spent(self, state: SagaState, event: happened.BudgetSpent, _at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        saga.spent = total(saga, event.usage)
+        return ()
+
+    def _late(self, state: SagaState, event: happened.WallTimePassed, _at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        saga.wall_time_passed = True
+        pacing.unwait(state, saga, WALL_TIME)
         return ()
 
     def _completed(self, state: SagaState, event: happened.SagaCompleted, at: Position) -> Effects:
@@ -108,8 +125,8 @@ class Folding:
         saga = state.sagas.pop(result.saga_id)
         state.backlog.pop(saga.saga_id, None)
         state.stuck.pop(saga.saga_id, None)
-        for step in [*saga.steps.values(), *saga.hooks.values()]:
-            pacing.unwait(state, saga, step.plan.id)
+        for step_id in [*saga.steps, *saga.hooks, WALL_TIME]:
+            pacing.unwait(state, saga, step_id)
         shown = describe_saga(saga, STEPS_DESCRIBED_MAX) | {
             "state": result.state,
             "ended_at": at.at,
@@ -143,6 +160,7 @@ class Folding:
         if step.began_at is None:
             step.began_at = at.at
         saga.calls += 1
+        saga.hops += step.kind == "step"
         if step.kind == "step" and not step.active:
             saga.active, step.active = saga.active + 1, True
         step.phase = "running"
@@ -242,6 +260,7 @@ class Folding:
         saga.phase, saga.failure = "compensating", event.failure
         saga.ready.clear()
         saga.unsettled.clear()
+        pacing.unwait(state, saga, WALL_TIME)
         state.backlog.pop(saga.saga_id, None)
         steps = [*saga.steps.values(), *saga.hooks.values()]
         for step in steps:
@@ -402,6 +421,8 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.TaskRefused: Folding._refused,
     happened.TaskRejoined: Folding._rejoined,
     happened.SagaOpened: Folding._opened,
+    happened.BudgetSpent: Folding._spent,
+    happened.WallTimePassed: Folding._late,
     happened.PlanRecorded: Folding._planned,
     happened.StepScheduled: Folding._scheduled,
     happened.StepSucceeded: Folding._succeeded,

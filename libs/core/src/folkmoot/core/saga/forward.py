@@ -119,6 +119,31 @@ def answered(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaS
     return failed(saga, step, failure, now, settings, begun=not refused)
 
 
+def may_return(saga: Saga) -> bool:
+    """Whether a saga can still be turned back: its pivot has no effect, for all that is known."""
+    pivot = saga.steps.get(saga.pivot or "")
+    in_doubt = pivot is not None and (pivot.phase == "running" or pivot.in_doubt)
+    return not saga.committed and not in_doubt
+
+
+def stopped(
+    saga: Saga, step: Step, outcome: Outcome, failure: Failure, now: int, settings: SagaSettings
+) -> Events | None:
+    """Return how a saga over its budget is turned back when a call ends, None if it goes on."""
+    if saga.phase not in ("planning", "running") or not may_return(saga):
+        return None
+    if outcome.status != "succeeded":
+        return (
+            None if outcome.status == "refused" else _lost(saga, step, failure, now, settings, True)
+        )
+    if step.kind == "plan":
+        return _lost(saga, step, failure, now, settings, begun=True)
+    if saga.left == 1:
+        return None
+    ending = Ending(step.plan.id, succeeded=True, begun=True)
+    return [_success(saga, step, outcome), *turn_back(saga, failure, now, settings, ending)]
+
+
 def failed(
     saga: Saga,
     step: Step,
@@ -190,7 +215,7 @@ def turn_back(
 
     Calls still under way are awaited, so that no forward effect comes after its compensation.
     """
-    step_id = None if ending is None else ending.step_id
+    step_id = None if ending is None or ending.succeeded else ending.step_id
     events: Events = [CompensationStarted(saga.saga_id, failure, step_id)]
     if saga.calls > (ending is not None and ending.called):
         return events

@@ -29,7 +29,7 @@ from folkmoot.core.messages import (
     TeamFormed,
 )
 from folkmoot.core.names import by_wire_name
-from folkmoot.core.saga import backward, controlling, forward, questions
+from folkmoot.core.saga import backward, budgets, controlling, forward, questions
 from folkmoot.core.saga.events import (
     EVENTS,
     CallAbandoned,
@@ -39,10 +39,11 @@ from folkmoot.core.saga.events import (
     TaskRefused,
     TaskRejoined,
     TeamKnown,
+    WallTimePassed,
 )
 from folkmoot.core.saga.folding import Folding
 from folkmoot.core.saga.settings import SagaSettings
-from folkmoot.core.saga.state import Saga, SagaState
+from folkmoot.core.saga.state import Saga, SagaState, Step
 from folkmoot.core.saga.waiting import TIMED_OUT
 
 INPUTS = by_wire_name(Task, Outcome, CallProgress, Question, TeamFormed, *controlling.KINDS)
@@ -110,7 +111,7 @@ class SagaMachine:
         if (problem := self._problem(state, task)) is not None:
             return (TaskRefused(task.saga_id, task.team, problem),)
         return (
-            SagaOpened(task.saga_id, task.team, task.input, task.traceparent),
+            SagaOpened(task.saga_id, task.team, task.input, task.traceparent, task.budget),
             forward.first_call(task.saga_id, task.team, now, self._settings),
         )
 
@@ -137,9 +138,19 @@ class SagaMachine:
         saga = state.sagas.get(outcome.saga_id)
         step = None if saga is None else saga.find(outcome.step_id)
         if saga is None or step is None or not step.called or step.call_id != outcome.call_id:
-            return (_ignored(outcome),)
+            spent = [] if saga is None else budgets.spending(saga, outcome)
+            return (_ignored(outcome), *spent)
         if step.phase == "compensating":
-            return backward.undo_answered(saga, step, outcome, now, self._settings)
+            undone = backward.undo_answered(saga, step, outcome, now, self._settings)
+            return budgets.spending(saga, outcome) + undone
+        return budgets.spending(saga, outcome) + self._answered(saga, step, outcome, now)
+
+    def _answered(self, saga: Saga, step: Step, outcome: Outcome, now: int) -> list[object]:
+        failure = budgets.exceeded(saga, outcome.usage)
+        if failure is not None:
+            stopped = forward.stopped(saga, step, outcome, failure, now, self._settings)
+            if stopped is not None:
+                return stopped
         return forward.answered(saga, step, outcome, now, self._settings)
 
     def _decide_control(self, state: SagaState, request: object, now: int) -> Events:
@@ -181,13 +192,15 @@ class SagaMachine:
             if saga_id not in touched:
                 touched.add(saga_id)
                 saga = state.sagas[saga_id]
-                events += self._go_on(saga, now) if not step_id else self._timer(saga, step_id, now)
+                events += (
+                    self._go_on(saga, now) if step_id is None else self._timer(saga, step_id, now)
+                )
         return events
 
-    def _due(self, state: SagaState, now: int) -> Iterator[tuple[str, str]]:
+    def _due(self, state: SagaState, now: int) -> Iterator[tuple[str, str | None]]:
         """Yield the saga and step of each timer that is due; no step where some are ready."""
         for saga_id in state.backlog:
-            yield saga_id, ""
+            yield saga_id, None
         if now >= state.grace_until:
             for key in state.timers.due(now, self._settings.wave_max):
                 saga_id, _, step_id = key.rpartition("/")
@@ -197,7 +210,16 @@ class SagaMachine:
         going_on = backward.go_on_undoing if saga.undoing else forward.go_on
         return going_on(saga, now, self._settings)
 
+    def _time_is_over(self, saga: Saga, now: int) -> Events:
+        events: list[object] = [WallTimePassed(saga.saga_id)]
+        if saga.phase not in ("planning", "running") or not forward.may_return(saga):
+            return events
+        over = budgets.time_over(saga)
+        return events + forward.turn_back(saga, over, now, self._settings)
+
     def _timer(self, saga: Saga, step_id: str, now: int) -> Events:
+        if step_id == budgets.WALL_TIME:
+            return self._time_is_over(saga, now)
         step = saga.find(step_id)
         assert step is not None, f"timer of unknown step {step_id}"
         if expired := questions.expired(saga, step, now, self._settings):

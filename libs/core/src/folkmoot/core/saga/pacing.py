@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from folkmoot.core.saga.budgets import WALL_TIME
 from folkmoot.core.saga.state import Saga, SagaState, Step
 
 
@@ -30,10 +31,10 @@ def pause(state: SagaState, saga: Saga, now: int) -> None:
     """Stop a saga's timers, and keep what is ready from beginning."""
     saga.paused_at = now
     state.backlog.pop(saga.saga_id, None)
-    for step in [*saga.steps.values(), *saga.hooks.values()]:
-        key = f"{saga.saga_id}/{step.plan.id}"
+    for step_id in [*saga.steps, *saga.hooks, WALL_TIME]:
+        key = f"{saga.saga_id}/{step_id}"
         if (at := state.timers.get(key)) is not None:
-            saga.frozen[step.plan.id] = max(0, at - now)
+            saga.frozen[step_id] = max(0, at - now)
             state.timers.drop(key)
 
 

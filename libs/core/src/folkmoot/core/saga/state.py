@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from folkmoot.core.deadlines import Deadlines
-from folkmoot.core.messages import Address, Failure, Json, TaskResult
+from folkmoot.core.messages import Address, Budget, Failure, Json, TaskResult, Usage
 from folkmoot.core.saga.answers import ControlAnswer
 from folkmoot.core.saga.events import ForwardKind, PlannedStep
 
@@ -25,6 +25,9 @@ NOT_UNDONE_NAMED_MAX = 100
 
 CONTROLS_REMEMBERED_MAX = 5_000
 """Answers to requests that can be asked for; whoever asked did so moments ago."""
+
+NO_BUDGET = Budget()
+NOTHING_SPENT = Usage()
 
 Phase = Literal["planning", "running", "aggregating", "compensating"]
 StepPhase = Literal[
@@ -133,6 +136,7 @@ class Saga:
     `committed` says that its `pivot` has succeeded: there is no way back any more.
     `asking` has the step of each open question, `replies` what was answered, and `signals` those
     that nothing has waited for yet, each with who sent it.
+    `hops` counts the attempts begun, `spent` what calls have used up of the `budget`.
     `frozen`, while it is paused, is what was left on the timer of each step that has one.
     """
 
@@ -160,6 +164,10 @@ class Saga:
     not_undone: list[str] = field(default_factory=list)
     failure: Failure | None = None
     failed_step: str | None = None
+    budget: Budget = NO_BUDGET
+    spent: Usage = NOTHING_SPENT
+    hops: int = 0
+    wall_time_passed: bool = False
     paused_at: int | None = None
     paused_by: str = ""
     frozen: dict[str, int] = field(default_factory=dict)

@@ -10,10 +10,11 @@ from folkmoot.core.worker.inputs import (
     RunHandler,
     StopHandler,
 )
-from folkmoot.core.worker.machine import WorkerMachine, WorkerSettings, describe
+from folkmoot.core.worker.machine import SPENT, WorkerMachine, WorkerSettings, describe
 from folkmoot.core.worker.state import OpenCall, WorkerState
 
 __all__ = [
+    "SPENT",
     "AskQuestion",
     "DeliverAnswer",
     "HandlerFailed",

@@ -23,9 +23,11 @@ from folkmoot.core.messages import (
     CallProgress,
     CancelCall,
     Failure,
+    Json,
     Outcome,
     OutcomeStatus,
     Question,
+    Usage,
     inbox,
 )
 from folkmoot.core.names import by_wire_name
@@ -54,6 +56,9 @@ from folkmoot.core.worker.state import OpenCall, WorkerState
 
 INPUTS = by_wire_name(Call, CancelCall, Answer)
 OUTPUTS = by_wire_name(Outcome, CallProgress, Question)
+
+SPENT = "spent/"
+"""Journal keys that begin so, and have no `#` as those of calls, say what was used up."""
 
 HEARTBEATS_PER_LIMIT = 3
 """Signs of life that are passed on within the time after which silence counts as death."""
@@ -388,10 +393,11 @@ class WorkerMachine:
             state.running -= 1
             state.asking -= bool(open_call.asked)
         state.trim_waiting()
-        return self._tell(open_call.call, event)
+        return self._tell(open_call, event)
 
-    def _tell(self, call: Call, event: CallEnded) -> Sequence[Effect]:
-        outcome = self._outcome(call, event)
+    def _tell(self, open_call: OpenCall, event: CallEnded) -> Sequence[Effect]:
+        call = open_call.call
+        outcome = replace(self._outcome(call, event), usage=usage_of(open_call.journal))
         told: list[Effect] = [self._to(call.outcome_to, outcome)]
         if call.observed_by is not None:
             told.append(self._to(call.observed_by, _without_result(outcome)))
@@ -416,6 +422,19 @@ class WorkerMachine:
 
     def _to(self, address: Address, message: object) -> Send:
         return Send(address.topic, message, partition=address.partition)
+
+
+def usage_of(journal: Mapping[str, Json]) -> Usage | None:
+    """Return what the journal says that a call used up, None if nothing.
+
+    A value has `tokens`, and `micros`, which is None if there is no known price.
+    """
+    spent = [value for key, value in journal.items() if key.startswith(SPENT) and "#" not in key]
+    if not spent:
+        return None
+    prices = [each["micros"] for each in spent if each["micros"] is not None]
+    tokens = sum(each["tokens"] for each in spent)
+    return Usage(tokens, sum(prices), len(spent) - len(prices))
 
 
 def _progress(call: Call) -> Send:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -16,6 +17,7 @@ from folkmoot.core.messages import (
     AnswerQuestion,
     Append,
     BeatSession,
+    Budget,
     Call,
     CallProgress,
     CancelCall,
@@ -40,6 +42,7 @@ from folkmoot.core.messages import (
     Task,
     TeamFormed,
     TerminateSaga,
+    Usage,
 )
 from folkmoot.core.saga import SagaMachine, SagaSettings
 from folkmoot.core.worker import (
@@ -148,12 +151,16 @@ class SagaPlayer:
             return self._sign_of_life(random, now)
         if self._calls.is_turn(random):
             call = self._calls.take(random)
-            return outcome(call, random, self._result(call, random))
+            answer = outcome(call, random, self._result(call, random))
+            unpriced = int(random.random() < 0.1)
+            return replace(answer, usage=Usage(random.randrange(9), random.randrange(9), unpriced))
         if random.random() < 0.1:
             return Task("news", {"again": True}, f"s{random.randrange(self._sagas)}")
         self._sagas += 1
         team = "news" if luck < 0.98 else "nobody"
-        return Task(team, {"question": self._sagas}, f"s{self._sagas}")
+        limits = (Budget(tokens=20), Budget(hops=4), Budget(wall_ms=400), Budget(micros=50))
+        budget = random.choice((None, None, None, *limits))
+        return Task(team, {"question": self._sagas}, f"s{self._sagas}", budget=budget)
 
     def _control(self, random: Random) -> object:
         if self._questions and random.random() < 0.4:
@@ -290,6 +297,9 @@ class WorkerPlayer:
             return JournalResult(call_id, run.run, key, {"key": key, "n": random.randrange(9)})
         if random.random() < 0.2:
             return ReportProgress(call_id, run.run)
+        if random.random() < 0.2:
+            spent = {"tokens": random.randrange(9), "micros": random.choice((None, 3))}
+            return JournalResult(call_id, run.run, f"spent/{random.randrange(9)}", spent)
         if random.random() < 0.2:
             return AskQuestion(call_id, run.run, random.choice("xy"), "well?", None, 900)
         self._runs.remove(run)
