@@ -184,6 +184,16 @@ def test_no_more_run_side_by_side_than_the_plan_says() -> None:
     assert driver.state.sagas["s1"].phase == "compensating"
 
 
+def test_who_was_ready_first_begins_first() -> None:
+    driver = Driver()
+    driver.submit()
+    driver.succeed("plan", {"steps": [step("a"), step("b"), step("c", "a")], "max_parallel": 1})
+    driver.succeed("a")
+    assert called(driver) == ["a", "b"]
+    driver.succeed("b")
+    assert called(driver) == ["a", "b", "c"]
+
+
 def test_a_step_between_two_attempts_keeps_its_place() -> None:
     driver = Driver()
     driver.submit()

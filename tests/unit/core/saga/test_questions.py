@@ -12,6 +12,7 @@ from folkmoot.core.messages import (
     Address,
     Answer,
     AnswerQuestion,
+    CallProgress,
     CancelSaga,
     Failure,
     PauseSaga,
@@ -78,6 +79,23 @@ def test_the_steps_clock_stands_still_while_it_asks() -> None:
     driver.pass_time(6_000 + GRACE - 1)
     assert not driver.cancels
     driver.pass_time(1)
+    assert len(driver.cancels) == 1
+
+
+def test_signs_of_life_neither_shorten_a_question_nor_lengthen_what_is_left_after_it() -> None:
+    driver = asking(heartbeat_ms=2_000)
+    call = driver.call("a")
+    alive = CallProgress(call.call_id, "s1", "a")
+    assert driver.give(alive) == []
+    driver.pass_time(DAY - 1_000)
+    assert not driver.cancels
+    driver.give(AnswerQuestion("s1", ID, "anna", True))
+    for _ in range(3):
+        driver.give(alive)
+        driver.pass_time(1_900)
+    assert not driver.cancels
+    driver.give(alive)
+    driver.pass_time(300 + GRACE)
     assert len(driver.cancels) == 1
 
 

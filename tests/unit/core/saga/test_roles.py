@@ -222,6 +222,14 @@ def began(driver: Driver) -> list[Any]:
     return driver.give(CallProgress(call.call_id, call.saga_id, call.step_id))
 
 
+def test_an_attempt_that_was_begun_was_not_refused_whatever_its_answer_says() -> None:
+    driver = Driver()
+    driver.open_with(step("a", queue_timeout_ms=500))
+    began(driver)
+    assert names(driver.fail("a", OPEN, status="refused"))[0] == "StepFailed"
+    assert driver.call("a", undo=True).in_doubt
+
+
 def test_an_attempt_that_falls_silent_is_given_up_and_one_that_does_not_is_not() -> None:
     driver = Driver()
     retry = {"attempts": 2, "initial_ms": 0, "cap_ms": 0}

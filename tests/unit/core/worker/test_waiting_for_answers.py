@@ -87,6 +87,16 @@ def test_the_time_that_a_question_takes_is_not_the_handlers() -> None:
     assert worker.tell(Led("p", 11), now=9_000) == ["CallEnded"]
 
 
+def test_of_two_questions_at_once_the_time_counts_once() -> None:
+    worker = Worker()
+    worker.tell(ASK, now=100)
+    worker.tell(replace(ASK, key="other"), now=200)
+    worker.tell(Answer("a", "s", "ask:ask#1", True), now=300)
+    worker.tell(Answer("a", "s", "other", True), now=500)
+    worker.tell(Led("n", 9), now=600)
+    assert worker.requests[-1].call.deadline_at == 1_400
+
+
 def test_who_waits_for_an_answer_takes_nobodys_place() -> None:
     worker = Worker()
     other = replace(CALL, call_id="b", deadline_at=99_000)
