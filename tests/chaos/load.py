@@ -16,7 +16,7 @@ from folkmoot.contracts.envelope import decode_message
 from folkmoot.core.messages import TASK_RESULTS, NewEvent, TaskResult
 from folkmoot.core.names import by_wire_name
 from folkmoot.sdk.client import Saga
-from folkmoot.sdk.errors import NoAnswer
+from folkmoot.sdk.errors import ControlRefused, NoAnswer
 from tests.chaos.agents import TEAM, Order
 
 TRY_AGAIN_S = 0.2
@@ -90,8 +90,10 @@ class Load:
         while True:
             try:
                 await saga.cancel("chaos", "as drawn")
-            except BusError:
+            except (BusError, NoAnswer):
                 await asyncio.sleep(TRY_AGAIN_S)
+            except ControlRefused:
+                return
             else:
                 return
 

@@ -55,6 +55,12 @@ async def test_a_leader_that_stalled_is_followed_and_refused() -> None:
     assert journal.refused == ["first: I still think that I lead"]
 
 
+async def test_the_survey_runs_for_each_district_and_writes_a_letter() -> None:
+    results = await load("survey").main()
+    assert results["survey"] == [2, 0, 1]
+    assert results["letter"] == "Dear mayor, there are 3 holes."
+
+
 def test_the_readmes_commands_exist() -> None:
     """Every `folkmoot COMMAND` and `make TARGET` in the README is one."""
     text = (ROOT / "README.md").read_text()

@@ -412,8 +412,8 @@ MACHINES = (
         "answers-of-earlier-attempts",
         "only the answer to a step's current call changes anything",
         f"{CORE}/saga/machine.py",
-        "if step is None or not step.called or step.call_id != outcome.call_id:",
-        "if step is None or not step.called:",
+        "if saga is None or step is None or not step.called or step.call_id != outcome.call_id:",
+        "if saga is None or step is None or not step.called:",
     ),
     _mutant(
         "undone-before-its-dependants",

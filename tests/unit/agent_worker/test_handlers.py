@@ -19,6 +19,7 @@ from folkmoot.core.worker import (
     HandlerFailed,
     HandlerSucceeded,
     JournalResult,
+    ReportProgress,
     RunHandler,
     StopHandler,
 )
@@ -177,8 +178,11 @@ async def test_a_step_gets_its_input_typed_and_its_result_becomes_json() -> None
         await ctx.progress("half")
         return {"found": (question, 1.5)}
 
-    bench = await run(body)
-    assert bench.told == [HandlerSucceeded("c1", 1, {"found": [{"text": "why"}, 1.5]})]
+    bench = Bench(body)
+    bench.start(replace(call(), heartbeat_ms=100))
+    await eventually(lambda: len(bench.told) == 2)
+    succeeded = HandlerSucceeded("c1", 1, {"found": [{"text": "why"}, 1.5]})
+    assert bench.told == [ReportProgress("c1", 1), succeeded]
     assert bench.reports == [("saga", "half")]
     assert bench.knowledge.bound_to == [{"saga": "saga", "actor": "saga/step"}]
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from folkmoot.core import messages
 from folkmoot.sdk.agent import Agent, StepDefinition, Team, teams
 from folkmoot.sdk.errors import DefinitionError
-from folkmoot.sdk.steps import Retry, Step
+from folkmoot.sdk.steps import Budget, Retry, Step
 
 if TYPE_CHECKING:
     from somewhere import Elsewhere  # type: ignore[import-not-found]
@@ -45,6 +46,9 @@ async def unknown_type(ctx: Any, question: Elsewhere) -> None: ...
 async def no_type(ctx: Any, question: dict.nothing) -> None: ...  # type: ignore[name-defined]
 
 
+def no_task() -> list[Step]: ...  # type: ignore[empty-body]
+
+
 not_async: Any = _not_async
 
 
@@ -65,6 +69,10 @@ WRONG: list[tuple[Callable[[Agent], object], str]] = [
     (lambda a: a.step("s")(no_type), r"no attribute 'nothing'; define the type"),
     (lambda a: a.step("s", timeout_s=0), r"step 's': timeout_s must be over 0"),
     (lambda a: a.step("s", timeout_s=float("nan")), r"timeout_s must be over 0"),
+    (lambda a: a.step("s", heartbeat_s=0), r"step 's': heartbeat_s must be over 0"),
+    (lambda a: a.step("s", queue_timeout_s=-1), r"step 's': queue_timeout_s must be over 0"),
+    (lambda a: a.step("s", role="captain"), r"role must be one of: ordinary, pivot, retriable"),  # type: ignore[arg-type]
+    (lambda a: a.step("s", role="pivot")(research).compensate(undo), r"it cannot be undone"),
     (lambda a: a.step("s", timeout_s=8 * 24 * 3600), r"at most a week"),
     (lambda a: (a.step("s")(research), a.step("s")), r"agent 'x' has two steps called 's'"),
     (lambda a: a.step("s")(research).compensate(research), r"expected async def undo\(ctx, input"),
@@ -73,6 +81,11 @@ WRONG: list[tuple[Callable[[Agent], object], str]] = [
     (lambda a: a.plan(bare), rf"no type annotation for question, return; expected {PLAN}"),
     (lambda a: a.plan(not_async), rf"must be an async function: {PLAN}"),
     (lambda a: (a.plan(plan), a.plan(plan)), r"agent 'x' has two plan hooks"),
+    (lambda a: a.saga(plan), r"plan is async; expected def saga\(task: Task\) -> list\[Step\]"),
+    (lambda a: a.saga(no_task), r"takes 0 parameters; expected def saga\(task: Task\)"),
+    (lambda a: a.saga(lambda task: []), r"no type annotation for task, return"),
+    (lambda a: a.saga([1]), r"the saga of agent 'x' is no list of Step"),  # type: ignore[type-var]
+    (lambda a: (a.plan(plan), a.saga([])), r"agent 'x' has two plan hooks"),
     (lambda a: a.aggregate(undo), r"expected async def aggregate\(ctx, results"),
     (lambda a: (a.aggregate(aggregate), a.aggregate(aggregate)), r"'x' has two aggregate hooks"),
 ]
@@ -111,6 +124,7 @@ def test_an_agent_is_checked_when_it_is_made(fields: dict[str, Any], sentence: s
         {"attempts": 0},
         {"initial_s": -1},
         {"cap_s": float("inf")},
+        {"total_s": -1},
         {"factor": 0.5},
         {"factor": float("nan")},
     ],
@@ -118,6 +132,14 @@ def test_an_agent_is_checked_when_it_is_made(fields: dict[str, Any], sentence: s
 def test_a_retry_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match=r"Retry\(.*must be at least 1"):
         Retry(**fields)
+
+
+def test_a_budget_leaves_in_whole_numbers_and_none_is_no_limit() -> None:
+    assert Budget().to_core() == messages.Budget()
+    made = Budget(tokens=5, usd=0.5, hops=3, wall_s=1.5, unpriced_allowed=True).to_core()
+    assert made == messages.Budget(5, 500_000, 3, 1_500, True)
+    with pytest.raises(DefinitionError, match="no limit may be below 0"):
+        Budget(usd=-1).to_core()
 
 
 def test_needs_that_are_one_string_are_not_taken_for_its_letters() -> None:

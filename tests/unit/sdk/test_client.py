@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -13,11 +13,27 @@ import pytest
 from folkmoot.bus.inprocess import Hub, InProcessGossip
 from folkmoot.bus.ports import Bus, Gossiped, Record
 from folkmoot.contracts.envelope import TooLarge, decode_message, encode_message
-from folkmoot.core.messages import TASK_RESULTS, TASKS, CancelSaga, Failure, Task, TaskResult, inbox
+from folkmoot.core.messages import (
+    TASK_RESULTS,
+    TASKS,
+    CancelSaga,
+    Failure,
+    ForceComplete,
+    PauseSaga,
+    ResumeSaga,
+    RetryStep,
+    SkipStep,
+    Task,
+    TaskResult,
+    TerminateSaga,
+    inbox,
+)
 from folkmoot.core.names import by_wire_name
+from folkmoot.core.saga import ControlAnswer, announcement_subject
 from folkmoot.runtime.service import NOT_LEADING, QueryError, encode_answer, encode_refusal
-from folkmoot.sdk.client import ASK_AGAIN_S, Client
-from folkmoot.sdk.errors import NoAnswer, SagaFailed
+from folkmoot.sdk.asking import ASK_AGAIN_S
+from folkmoot.sdk.client import Client
+from folkmoot.sdk.errors import ControlRefused, NoAnswer, SagaFailed
 from folkmoot.sdk.queries import ask, ask_all
 from folkmoot.testing.eventually import eventually
 from folkmoot.testing.faulty_log import FaultyLog, Storage
@@ -39,6 +55,7 @@ class City:
         self.bus = Bus(self.log, InProcessGossip(Hub()), "city")
         self.remembered: dict[str, Any] = {}
         self.asked: list[Any] = []
+        self.controls: Callable[[str], Any] = lambda _: None
 
     async def open_desks(self) -> None:
         for partition in (0, 1):
@@ -49,11 +66,17 @@ class City:
     async def _answer(self, question: Gossiped) -> bytes:
         request = orjson.loads(question.data)
         self.asked.append(request)
+        if request["op"] == "control":
+            return encode_answer(self.controls(request["request_id"]))
         if request["op"] == "outcome":
             return encode_answer(self.remembered.get(request["saga_id"]))
         if request["saga_id"] not in self.remembered:
             return encode_refusal(QueryError("unknown-saga", "no such saga"))
         return encode_answer({"subject": question.subject})
+
+    async def announce(self, answer: ControlAnswer) -> None:
+        subject = announcement_subject(answer.request_id)
+        await self.bus.gossip.publish(subject, orjson.dumps(answer))
 
     def tasks(self) -> list[tuple[int, Task]]:
         types = by_wire_name(Task)
@@ -178,13 +201,48 @@ async def test_a_saga_is_found_by_its_id_on_any_shard(city: City) -> None:
             await client.saga("saga-2")
 
 
-async def test_cancelling_goes_to_the_shard_of_the_saga(city: City) -> None:
+CONTROLS: list[tuple[str, tuple[Any, ...], type, dict[str, Any]]] = [
+    ("cancel", (), CancelSaga, {}),
+    ("pause", (), PauseSaga, {}),
+    ("resume", (), ResumeSaga, {}),
+    ("terminate", (), TerminateSaga, {}),
+    ("retry_step", ("a",), RetryStep, {"step_id": "a"}),
+    ("skip_step", ("a",), SkipStep, {"step_id": "a"}),
+    ("force_complete", ("a",), ForceComplete, {"step_id": "a", "result": None}),
+]
+
+
+@pytest.mark.parametrize(("method", "args", "cls", "fields"), CONTROLS, ids=lambda v: str(v)[:20])
+async def test_a_request_goes_to_the_shard_of_the_saga_and_is_answered(
+    city: City, method: str, args: Any, cls: type, fields: dict[str, Any]
+) -> None:
     async with Client.on(city.bus) as client:
         saga = await client.submit("t", None, idempotency_key="k")
-        await saga.cancel("me", "changed my mind")
-    (record,) = city.storage.partitions[ORCHESTRATOR, saga.partition]
-    message = decode_message(record.value, record.headers, by_wire_name(CancelSaga)).message
-    assert message == CancelSaga(saga.saga_id, "me", "changed my mind")
+        asking = asyncio.create_task(getattr(saga, method)(*args, "me", "changed my mind"))
+        await eventually(lambda: bool(city.storage.partitions[ORCHESTRATOR, saga.partition]))
+        (record,) = city.storage.partitions[ORCHESTRATOR, saga.partition]
+        message: Any = decode_message(record.value, record.headers, by_wire_name(cls)).message
+        expected = {"saga_id": saga.saga_id, "actor": "me", "reason": "changed my mind"} | fields
+        assert {name: getattr(message, name) for name in expected} == expected
+        await city.announce(ControlAnswer(saga.saga_id, message.request_id))
+        await asking
+
+
+async def test_a_refused_request_says_why_although_its_announcement_was_lost(city: City) -> None:
+    async with Client.on(city.bus) as client:
+        saga = await client.submit("t", None)
+        failure = Failure("wrong-phase", "it is not paused", retryable=False)
+        city.controls = lambda request: asdict(ControlAnswer(saga.saga_id, request, failure))
+        with pytest.raises(ControlRefused, match="it is not paused") as problem:
+            await saga.resume("me")
+        assert (problem.value.saga_id, problem.value.kind) == (saga.saga_id, "wrong-phase")
+
+
+async def test_a_request_that_nobody_answers_is_not_taken_for_done(city: City) -> None:
+    async with Client.on(city.bus) as client:
+        saga = await client.submit("t", None)
+        with pytest.raises(NoAnswer, match=r"no answer about .* came within 0\.1 s"):
+            await client.control(saga, PauseSaga(saga.saga_id, "me"), timeout_s=0.1)
 
 
 async def test_a_task_over_the_limit_is_not_sent(city: City) -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from folkmoot.core.messages import Address, Call, Json
 from folkmoot.sdk.context import StepContext
+from folkmoot.sdk.errors import InvalidInput, NotAnswered
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Journal:
     """Keeps what a log would give back: JSON values."""
 
     kept: dict[str, bytes] = field(default_factory=dict)
+    asked: list[tuple[str, str, int, str]] = field(default_factory=list)
+    replies: list[Json] = field(default_factory=list)
 
     def get(self, key: str) -> tuple[bool, Json]:
         return key in self.kept, orjson.loads(self.kept.get(key, b"null"))
@@ -34,6 +37,10 @@ class Journal:
     async def put(self, key: str, value: Json) -> None:
         assert key not in self.kept
         self.kept[key] = orjson.dumps(value)
+
+    async def ask(self, key: str, prompt: str, schema: Json, wait_ms: int, signal: str) -> Json:
+        self.asked.append((key, prompt, wait_ms, signal))
+        return self.replies.pop(0)
 
 
 class Page(BaseModel):
@@ -221,6 +228,56 @@ async def test_the_result_is_durable_before_the_handler_sees_it() -> None:
 async def test_what_no_json_can_hold_is_refused() -> None:
     with pytest.raises(ValueError, match="Unable to serialize"):
         await context(Journal()).call("a", untyped, object())
+
+
+# -- questions and signals ----------------------------------------------------------------------
+
+
+def replied(value: Json) -> dict[str, Json]:
+    return {"answered": True, "value": value}
+
+
+async def test_an_answer_comes_in_its_type_and_one_that_does_not_fit_is_asked_for_again() -> None:
+    journal = Journal(replies=[replied("yes, please"), replied({"url": "u", "read": "2024-01-01"})])
+    page = await context(journal).ask_human("which page?", Page, deadline_s=60)
+    assert page == Page(url="u", read=date(2024, 1, 1))
+    (first, again) = journal.asked
+    assert first == ("ask:ask/1", "which page?", 60_000, "")
+    assert again[0] == "ask:ask/2"
+    assert again[1].startswith("which page? (the answer before did not fit: ")
+
+
+async def test_a_signal_is_waited_for_by_name() -> None:
+    journal = Journal(replies=[replied(3), replied("x")])
+    ctx = context(journal)
+    assert await ctx.signal("paid", int, deadline_s=1) == 3
+    assert journal.asked == [("signal:paid/1", "signal paid", 1_000, "paid")]
+    with pytest.raises(InvalidInput, match="the value of signal 'paid' does not fit"):
+        await ctx.signal("paid", int, deadline_s=1)
+
+
+async def test_no_answer_in_time_is_an_error_of_its_own() -> None:
+    journal = Journal(replies=[{"answered": False, "value": None}])
+    with pytest.raises(NotAnswered, match="nobody answered within 5 s: well"):
+        await context(journal).ask_human("well?", bool, deadline_s=5)
+
+
+# -- spending -----------------------------------------------------------------------------------
+
+
+async def test_what_was_spent_is_journaled_once_and_no_price_is_no_zero() -> None:
+    journal = Journal()
+    for _ in range(2):
+        ctx = context(journal)
+        await ctx.spend(1_200, usd=0.0125)
+        await ctx.spend(7)
+    assert {key: orjson.loads(value) for key, value in journal.kept.items()} == {
+        "spent/1": {"tokens": 1_200, "micros": 12_500},
+        "spent/2": {"tokens": 7, "micros": None},
+    }
+    for wrong in ({"tokens": -1}, {"usd": -0.5}, {"usd": math.nan}):
+        with pytest.raises(ValueError, match="nothing can be given back"):
+            await context(journal).spend(**wrong)
 
 
 # -- what else a context knows ------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from folkmoot.sdk.agent import Agent, Handler, Team, teams
 from folkmoot.sdk.errors import DefinitionError, InvalidInput
 from folkmoot.sdk.planning import aggregate, plan
-from folkmoot.sdk.steps import Retry, Step
+from folkmoot.sdk.steps import Plan, Retry, Step, When
 
 CONTEXT: Any = object()
 
@@ -29,10 +30,10 @@ async def undo(ctx: Any, question: Question, done: list[str] | None) -> None: ..
 
 def team(planner: Handler | None = None, aggregator: Handler | None = None) -> Team:
     agent = Agent("x", team="t")
-    retry = Retry(5, initial_s=0.5, factor=3, cap_s=9)
+    retry = Retry(5, initial_s=0.5, factor=3, cap_s=9, total_s=60)
     agent.step("research", timeout_s=1.5, retry=retry)(research).compensate(undo)
     if planner is not None:
-        agent.step("write")(research)
+        agent.step("write", role="retriable", queue_timeout_s=2, heartbeat_s=1.5)(research)
         agent.plan(planner)
     if aggregator is not None:
         agent.aggregate(aggregator)
@@ -56,10 +57,69 @@ async def test_a_plan_leaves_as_the_json_that_is_recorded() -> None:
         "input": {"text": "why"},
         "needs": [],
         "timeout_ms": 1500,
-        "retry": {"attempts": 5, "initial_ms": 500, "factor": 3, "cap_ms": 9000},
+        "retry": {"attempts": 5, "initial_ms": 500, "factor": 3, "cap_ms": 9000, "total_ms": 60000},
         "compensable": True,
+        "role": "ordinary",
+        "queue_timeout_ms": 0,
+        "heartbeat_ms": 0,
     }
     assert (second["id"], second["needs"], second["compensable"]) == ("write", ["r1"], False)
+    assert second["role"] == "retriable"
+    assert (second["queue_timeout_ms"], second["heartbeat_ms"]) == (2000, 1500)
+
+
+async def test_conditions_fan_outs_and_a_limit_leave_with_the_plan() -> None:
+    async def planner(ctx: Any, task: Question) -> Plan:
+        when = When("r1", ["pages", 0], "gt", Decimal(3))
+        steps = [Step("research", id="r1"), Step("write", when=when), Step("write", each="r1")]
+        return Plan(steps, max_parallel=2)
+
+    made = await plan(team(planner), CONTEXT, {"text": "why"})
+    assert made["max_parallel"] == 2
+    _, conditional, each = made["steps"]
+    assert conditional["when"] == {"step": "r1", "path": ["pages", 0], "op": "gt", "value": "3"}
+    assert (conditional["needs"], each["needs"], each["each"]) == (["r1"], ["r1"], "r1")
+    assert "when" not in each
+
+
+def with_saga(definition: Any) -> Team:
+    agent = Agent("x", team="t")
+    agent.step("research")(research)
+    assert agent.saga(definition) is definition
+    (made,) = teams([agent])
+    return made
+
+
+def built(task: Question) -> list[Step]:
+    return [Step("research", task), Step("research", task, id="again", needs=["research"])]
+
+
+async def test_a_static_definition_becomes_the_plan_that_a_hook_would_make() -> None:
+    async def planner(ctx: Any, task: Question) -> list[Step]:
+        return built(task)
+
+    agent = Agent("x", team="t")
+    agent.step("research")(research)
+    agent.plan(planner)
+    (hooked,) = teams([agent])
+    listed = [Step("research"), Step("research", id="again", needs=["research"])]
+    task = {"text": "why"}
+    expected = await plan(hooked, CONTEXT, task)
+    assert await plan(with_saga(built), CONTEXT, task) == expected
+    assert await plan(with_saga(listed), CONTEXT, task) == expected
+    limited = await plan(with_saga(Plan(listed, max_parallel=1)), CONTEXT, task)
+    assert limited == {"steps": expected, "max_parallel": 1}
+
+
+async def test_a_step_for_each_item_is_not_given_the_task() -> None:
+    listed = [Step("research"), Step("research", id="part", each="research")]
+    _, part = await plan(with_saga(listed), CONTEXT, {"text": "why"})
+    assert part["input"] is None
+
+
+async def test_a_static_definition_checks_the_task_as_a_hook_does() -> None:
+    with pytest.raises(InvalidInput, match="the task does not fit"):
+        await plan(with_saga(built), CONTEXT, {"words": 3})
 
 
 async def test_a_team_of_one_step_needs_no_plan() -> None:

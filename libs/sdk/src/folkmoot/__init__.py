@@ -20,27 +20,36 @@ if TYPE_CHECKING:
     from folkmoot.sdk.context import LeaderContext as LeaderContext
     from folkmoot.sdk.context import StepContext as StepContext
     from folkmoot.sdk.election.lease import Lease as Lease
+    from folkmoot.sdk.errors import ControlRefused as ControlRefused
     from folkmoot.sdk.errors import DefinitionError as DefinitionError
     from folkmoot.sdk.errors import ElectionRefused as ElectionRefused
     from folkmoot.sdk.errors import LeadershipLost as LeadershipLost
     from folkmoot.sdk.errors import NoAnswer as NoAnswer
+    from folkmoot.sdk.errors import NotAnswered as NotAnswered
     from folkmoot.sdk.errors import Permanent as Permanent
     from folkmoot.sdk.errors import Retryable as Retryable
     from folkmoot.sdk.errors import SagaFailed as SagaFailed
     from folkmoot.sdk.errors import VersionConflict as VersionConflict
+    from folkmoot.sdk.steps import Budget as Budget
+    from folkmoot.sdk.steps import Plan as Plan
     from folkmoot.sdk.steps import Retry as Retry
     from folkmoot.sdk.steps import Step as Step
+    from folkmoot.sdk.steps import When as When
 
 _MODULES = {
     "Agent": "agent",
+    "Budget": "steps",
     "Client": "client",
+    "ControlRefused": "errors",
     "DefinitionError": "errors",
     "ElectionRefused": "errors",
     "LeaderContext": "context",
     "LeadershipLost": "errors",
     "Lease": "election.lease",
     "NoAnswer": "errors",
+    "NotAnswered": "errors",
     "Permanent": "errors",
+    "Plan": "steps",
     "Retry": "steps",
     "Retryable": "errors",
     "Saga": "client",
@@ -48,6 +57,7 @@ _MODULES = {
     "Step": "steps",
     "StepContext": "context",
     "VersionConflict": "errors",
+    "When": "steps",
 }
 
 __all__ = list(_MODULES)

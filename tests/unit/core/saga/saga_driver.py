@@ -8,6 +8,7 @@ from typing import Any
 from folkmoot.core.kernel import Received, Send, Shard, Tick
 from folkmoot.core.messages import (
     TASK_RESULTS,
+    Budget,
     Call,
     CancelCall,
     Failure,
@@ -79,8 +80,8 @@ class Driver:
                 self.results.append(message)
         self.shard.acknowledge(self.shard.next_offset)
 
-    def submit(self, saga_id: str = "s1", team: str = TEAM) -> None:
-        self.give(Task(team, {"q": 1}, saga_id))
+    def submit(self, saga_id: str = "s1", team: str = TEAM, budget: Budget | None = None) -> None:
+        self.give(Task(team, {"q": 1}, saga_id, budget=budget))
 
     def open_with(self, *steps: dict[str, Any], saga_id: str = "s1") -> list[Any]:
         """Submit a task and answer its plan."""

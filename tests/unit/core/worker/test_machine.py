@@ -18,11 +18,12 @@ from folkmoot.core.kernel import (
     Tick,
     Undecodable,
 )
-from folkmoot.core.messages import Address, Call, CancelCall, Failure, Outcome
+from folkmoot.core.messages import Address, Call, CallProgress, CancelCall, Failure, Outcome, Usage
 from folkmoot.core.worker import (
     HandlerFailed,
     HandlerSucceeded,
     JournalResult,
+    ReportProgress,
     RunHandler,
     StopHandler,
     WorkerMachine,
@@ -104,6 +105,56 @@ def test_a_call_starts_at_once_while_there_is_room() -> None:
     assert worker.requests == [RunHandler(call("a"), 1, {})]
     assert worker.tell(call("b")) == ["CallAccepted"]
     assert worker.state.running == 1
+
+
+def test_whoever_limits_the_wait_is_told_of_each_beginning_and_a_late_one_is_refused() -> None:
+    worker = Worker(concurrency=1)
+    worker.tell(replace(call("a"), start_by=50), replace(call("b"), start_by=50), now=10)
+    assert [type(p.send.message) for p in worker.shard.pending] == [CallProgress]
+    worker.tell(HandlerSucceeded("a", 1, None), now=50)
+    assert [(o.call_id, o.status) for o in worker.outcomes() if isinstance(o, Outcome)] == [
+        ("a", "succeeded"),
+        ("b", "refused"),
+    ]
+    assert worker.runs() == [("a", 1)]
+
+
+def test_a_run_again_may_begin_later_than_the_first() -> None:
+    worker = Worker()
+    worker.tell(replace(call("a"), start_by=50))
+    assert worker.tell(Led("n", 9), now=60) == ["CallStarted"]
+    assert len(worker.shard.pending) == 2
+
+
+def test_signs_of_life_are_passed_on_as_often_as_they_are_needed() -> None:
+    worker = Worker()
+    worker.tell(replace(call("a"), heartbeat_ms=300), now=0)
+    told = [worker.tell(ReportProgress("a", 1), now=now) for now in (50, 100, 150, 199, 200)]
+    assert told == [[], ["CallProgressed"], [], [], ["CallProgressed"]]
+    progress = CallProgress("a", "s", "step-a")
+    assert [p.send.message for p in worker.shard.pending] == [progress] * 2
+    assert worker.tell(ReportProgress("a", 2), ReportProgress("z", 1), now=900) == []
+
+
+def test_nobody_hears_of_progress_who_does_not_want_to() -> None:
+    worker = Worker()
+    worker.tell(call("a"))
+    assert worker.tell(ReportProgress("a", 1), now=90_000) == []
+    assert not worker.shard.pending
+
+
+def test_what_a_call_spent_goes_with_its_outcome_also_after_a_crash_and_on_failure() -> None:
+    worker = Worker()
+    worker.tell(call("a"))
+    worker.tell(JournalResult("a", 1, "spent/1", {"tokens": 7, "micros": 100}))
+    worker.tell(JournalResult("a", 1, "spent/1#1", "a call of that name"))
+    worker.tell(Led("n", 9))
+    worker.tell(JournalResult("a", 2, "spent/2", {"tokens": 1, "micros": None}))
+    worker.tell(HandlerFailed("a", 2, FAILURE))
+    (outcome,) = [o for o in worker.outcomes() if isinstance(o, Outcome)]
+    assert outcome.usage == Usage(8, 100, 1)
+    (copy,) = worker.outcomes(BREAKER)
+    assert copy.usage is None
 
 
 def test_those_who_wait_start_in_order_of_arrival() -> None:
@@ -343,6 +394,10 @@ def test_an_idle_worker_has_nothing_to_say_to_a_new_leader() -> None:
     assert Worker().tell(Led("m", 9), Tick()) == []
 
 
+def named(call_id: str) -> dict[str, object]:
+    return {"call_id": call_id, "saga_id": "s", "step_id": f"step-{call_id}"}
+
+
 def test_it_describes_what_is_open() -> None:
     worker = Worker(concurrency=1)
     worker.tell(call("a"), call("b"), JournalResult("a", 1, "k", 1))
@@ -350,8 +405,8 @@ def test_it_describes_what_is_open() -> None:
         "running": 1,
         "ended": 0,
         "calls": [
-            {"call_id": "a", "saga_id": "s", "step_id": "step-a", "run": 1, "journaled": 1},
-            {"call_id": "b", "saga_id": "s", "step_id": "step-b", "run": 0, "journaled": 0},
+            named("a") | {"run": 1, "journaled": 1, "asks": []},
+            named("b") | {"run": 0, "journaled": 0, "asks": []},
         ],
     }
 

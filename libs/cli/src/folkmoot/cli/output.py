@@ -72,6 +72,10 @@ STATE_STYLE: Mapping[str, str] = {
     "failed": "red",
     "stuck": "bold red",
     "refused": "red",
+    "terminated": "red",
+    "paused": "yellow",
+    "skipped": "yellow",
+    "compensation-skipped": "bold red",
 }
 
 

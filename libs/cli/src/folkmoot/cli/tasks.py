@@ -29,10 +29,10 @@ from folkmoot.cli.output import (
 from folkmoot.sdk.client import Client
 from folkmoot.sdk.errors import SagaFailed
 
-sagas = typer.Typer(help="List sagas, show one, watch one.", no_args_is_help=True)
+sagas = typer.Typer(help="List sagas, show one, watch one, control one.", no_args_is_help=True)
 
 REFRESH_S = 0.5
-ENDED = ("completed", "compensated", "failed", "refused")
+ENDED = ("completed", "compensated", "failed", "refused", "terminated")
 
 
 def submit(
@@ -176,13 +176,23 @@ def drawn(saga: Mapping[str, Any]) -> RenderableType:
         f"saga [bold]{saga['saga_id']}[/]  team {saga['team']}  {styled(saga['state'])}"
     )
     parts: list[RenderableType] = [head]
+    if saga.get("paused_by"):
+        parts.append(Text(f"paused by {saga['paused_by']}", "yellow"))
     if saga.get("failure"):
         parts.append(Text(saga["failure"]["detail"], "red"))
     if saga.get("steps"):
         parts.append(_steps(saga["steps"]))
+    parts += [_question(question) for question in saga.get("questions", ())]
     if saga.get("compensations"):
         parts.append(Text(f"undone: {' → '.join(saga['compensations'])}", "magenta"))
+    if saga.get("not_undone"):
+        parts.append(Text(f"not undone: {', '.join(saga['not_undone'])}", "bold red"))
     return Group(*parts)
+
+
+def _question(question: Mapping[str, Any]) -> Text:
+    until = moment(question["deadline_at"])
+    return Text(f"asks until {until}: {question['prompt']}  ({question['id']})", "bold yellow")
 
 
 def _steps(steps: Iterable[Mapping[str, Any]]) -> RenderableType:

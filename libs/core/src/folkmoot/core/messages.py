@@ -48,6 +48,30 @@ def snapshots(log: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What a saga may use up before it is turned back; 0 is no limit.
+
+    Money is in millionths of a dollar. What a model spent that nobody can price is no zero: with a
+    limit of money it turns the saga back as well, unless `unpriced_allowed`.
+    """
+
+    tokens: int = 0
+    micros: int = 0
+    hops: int = 0
+    wall_ms: int = 0
+    unpriced_allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call used up; `unpriced` counts what it could not put a price on."""
+
+    tokens: int = 0
+    micros: int = 0
+    unpriced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A user wants `team` to do something.
 
@@ -58,6 +82,7 @@ class Task:
     input: Json = None
     saga_id: str = ""
     traceparent: str | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +104,12 @@ class TaskResult:
 
     saga_id: str
     team: str
-    state: Literal["completed", "compensated", "failed", "refused"]
+    state: Literal["completed", "compensated", "failed", "refused", "terminated"]
     result: Json = None
     failure: Failure | None = None
     failed_step: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CancelSaga:
-    """Stop a saga and undo what it did."""
-
-    saga_id: str
-    actor: str
-    reason: str = ""
+    not_undone: tuple[str, ...] = ()
+    """Of a compensated saga: the first steps whose compensation an operator skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +117,110 @@ class TeamFormed:
     """A team has its first member, so that tasks for it can be taken."""
 
     team: str
+
+
+# -- control: users and operators -> the saga orchestrator ------------------------------------
+#
+# Each names who asks and why, which is recorded. With a `request_id` the answer is announced, and
+# can be asked for; the same id is answered once. What does not fit is refused, and changes nothing.
+
+
+@dataclass(frozen=True, slots=True)
+class CancelSaga:
+    """Stop a saga and undo what it did. A paused saga is undone when it is resumed."""
+
+    saga_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSaga:
+    """Begin nothing more of a saga and stop its clocks; calls under way may still be answered."""
+
+    saga_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeSaga:
+    """Let a paused saga go on, its clocks with what was left on them."""
+
+    saga_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateSaga:
+    """End a saga at once. Nothing is undone: for operators, when nothing else helps."""
+
+    saga_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryStep:
+    """Begin now the next attempt that a step, or its compensation, waits for."""
+
+    saga_id: str
+    step_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SkipStep:
+    """Go on without a step that was begun, or without undoing it if it is being undone."""
+
+    saga_id: str
+    step_id: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForceComplete:
+    """Take a step as done with `result`, or as undone if it is being undone: somebody saw to it."""
+
+    saga_id: str
+    step_id: str
+    actor: str
+    reason: str = ""
+    result: Json = None
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerQuestion:
+    """Answer a question that a step asks of people. Each is answered once."""
+
+    saga_id: str
+    question_id: str
+    actor: str
+    value: Json = None
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSaga:
+    """Let whatever waits for `name` in a saga go on with `value`; kept until something does."""
+
+    saga_id: str
+    name: str
+    actor: str
+    value: Json = None
+    reason: str = ""
+    request_id: str = ""
 
 
 # -- calls: orchestrator -> breaker (or team) -> worker -> orchestrator ------------------------
@@ -112,7 +234,8 @@ class Call:
     the step's result for a compensation (None if it is in doubt), and results by step id
     otherwise: of what a step needs, or of all steps for an aggregation. `target` is the agent, or
     the team for a leader's hook. `outcome_to` receives the `Outcome`; `observed_by`, set by the
-    breaker, a copy.
+    breaker, a copy. A worker refuses to begin after `start_by`, and reports `CallProgress` when it
+    begins and at least every `heartbeat_ms`; 0 means that it need not.
     """
 
     call_id: str
@@ -131,6 +254,48 @@ class Call:
     in_doubt: bool = False
     observed_by: Address | None = None
     traceparent: str | None = None
+    start_by: int = 0
+    heartbeat_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallProgress:
+    """A worker has begun this call, or is still at it."""
+
+    call_id: str
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call waits for a person's answer, or for `signal` if given, until `deadline_at`.
+
+    `question_id` is the same for every attempt that asks this; `key` tells it from the others of
+    the call. `schema` is the JSON Schema of what is expected. `answer_to` receives the `Answer`.
+    """
+
+    question_id: str
+    call_id: str
+    saga_id: str
+    step_id: str
+    key: str
+    prompt: str
+    schema: Json
+    deadline_at: int
+    answer_to: Address
+    signal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call asked is answered, or not `answered` in time."""
+
+    call_id: str
+    saga_id: str
+    key: str
+    value: Json = None
+    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +327,7 @@ class Outcome:
     partition: int = -1
     runs: int = 0
     duration_ms: int = 0
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ last acknowledged entry. A receiver drops what it has seen.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -18,6 +19,7 @@ from folkmoot.contracts.envelope import TooLarge, encode_message, origin_headers
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Pending, Shard
 from folkmoot.core.names import wire_name
+from folkmoot.core.undelivered import TOO_LARGE, UNKNOWN_TOPIC, answers
 
 EFFECTS_MAX = 2_000
 """Effects in flight at once: enough to fill batches, little to repeat after a failure."""
@@ -25,6 +27,8 @@ EFFECTS_MAX = 2_000
 LOOK_UPS = 10
 LOOK_UP_EVERY_S = 0.1
 """Together a second: longer than a cluster of brokers takes to agree on a topic just made."""
+
+Addressed = tuple[str, int, Record]
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +102,8 @@ class Emitter:
     async def _send(self, batch: Sequence[Pending]) -> None:
         groups: dict[tuple[str, int], list[Record]] = {}
         for effect in batch:
-            topic, partition, record = await self._addressed(effect)
-            groups.setdefault((topic, partition), []).append(record)
+            for topic, partition, record in await self._addressed(effect):
+                groups.setdefault((topic, partition), []).append(record)
         await asyncio.gather(
             *(
                 self._appender.append(topic, partition, records)
@@ -108,39 +112,47 @@ class Emitter:
         )
         self._shard.acknowledge(batch[-1].mark.offset)
 
-    async def _addressed(self, effect: Pending) -> tuple[str, int, Record]:
+    async def _addressed(self, effect: Pending) -> list[Addressed]:
         send = effect.send
         try:
             record = self._record(effect, send.message, send.key)
             partition = await self._partition(send.topic, send.partition, send.key)
         except TooLarge as problem:
-            return await self._undeliverable(effect, "too-large", str(problem))
+            return await self._undeliverable(effect, TOO_LARGE, str(problem))
         except UnknownTopic as problem:
-            return await self._undeliverable(effect, "unknown-topic", str(problem))
-        return send.topic, partition, record
+            return await self._undeliverable(effect, UNKNOWN_TOPIC, str(problem))
+        return [(send.topic, partition, record)]
 
-    def _record(self, effect: Pending, message: object | None, key: str | None) -> Record:
+    def _record(
+        self, effect: Pending, message: object | None, key: str | None, suffix: str = ""
+    ) -> Record:
         key_bytes = key.encode() if key is not None else None
         if message is None:
             return Record(None, key_bytes)
         value, headers = encode_message(
             message,
-            event_id=f"{self._origin}/{effect.mark.offset}/{effect.mark.ordinal}",
+            event_id=f"{self._origin}/{effect.mark.offset}/{effect.mark.ordinal}{suffix}",
             source=self._origin,
             at=effect.at,
             extra=origin_headers(self._origin, effect.mark),
         )
         return Record(value, key_bytes, headers)
 
-    async def _undeliverable(
-        self, effect: Pending, reason: str, detail: str
-    ) -> tuple[str, int, Record]:
-        """Put aside what no topic takes; its sender's time limit then tells the saga."""
+    async def _undeliverable(self, effect: Pending, reason: str, detail: str) -> list[Addressed]:
+        """Put aside what no topic takes, and tell those who wait for it."""
         logger.error("effect %s of %s is undeliverable: %s", effect.mark, self._origin, detail)
-        name = wire_name(type(effect.send.message))
-        letter = DeadLetter(effect.send.topic, effect.mark.offset, reason, detail, name)
-        record = self._record(effect, letter, effect.send.topic)
-        return DEAD_LETTERS, await self._partition(DEAD_LETTERS, None, effect.send.topic), record
+        send = effect.send
+        name = wire_name(type(send.message))
+        letter = DeadLetter(send.topic, effect.mark.offset, reason, detail, name)
+        record = self._record(effect, letter, send.topic)
+        shard = await self._partition(DEAD_LETTERS, None, send.topic)
+        instead: list[Addressed] = [(DEAD_LETTERS, shard, record)]
+        for address, answer in answers(send.message, reason, detail):
+            with contextlib.suppress(UnknownTopic):
+                shard = await self._partition(address.topic, address.partition, None)
+                told = self._record(effect, answer, answer.saga_id, suffix="/answer")
+                instead.append((address.topic, shard, told))
+        return instead
 
     async def _partition(self, topic: str, partition: int | None, key: str | None) -> int:
         """Return where to send.

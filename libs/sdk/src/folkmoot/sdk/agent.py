@@ -10,17 +10,20 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from folkmoot.core.saga.events import Role
+from folkmoot.core.saga.plan import ROLES
 from folkmoot.sdk.errors import DefinitionError, InvalidInput
-from folkmoot.sdk.steps import Retry, Step
+from folkmoot.sdk.steps import Plan, Retry, Step
 
 Handler = Callable[..., Awaitable[Any]]
+Definition = TypeVar("Definition", bound=Callable[..., Any] | Sequence[Step] | Plan)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """Names of agents and teams: they are part of topic names and subjects."""
@@ -32,24 +35,38 @@ STEP_TIMEOUT_S_MAX = 7 * 24 * 3600
 
 def _annotations(function: Handler, expected: int, shape: str) -> tuple[list[Any], Any]:
     """Return the types of the parameters after the context, and of the result."""
-    where = f"{function.__module__}.{function.__qualname__}"
     if not inspect.iscoroutinefunction(function):
+        where = f"{function.__module__}.{function.__qualname__}"
         raise DefinitionError(f"{where} must be an async function: {shape}")
+    (_, *accepts), gives = _typed(function, expected + 1, shape, untyped=1)
+    return accepts, gives
+
+
+def _typed(
+    function: Callable[..., Any], expected: int, shape: str, untyped: int = 0
+) -> tuple[list[Any], Any]:
+    """Return the types of the parameters, of which the first `untyped` need none, and result."""
+    where = f"{function.__module__}.{function.__qualname__}"
     parameters = list(inspect.signature(function).parameters.values())
-    if len(parameters) != expected + 1:
+    if len(parameters) != expected:
         raise DefinitionError(f"{where} takes {len(parameters)} parameters; expected {shape}")
     try:
         hints = typing.get_type_hints(function)
     except (AttributeError, NameError, SyntaxError, TypeError) as error:
         raise DefinitionError(f"{where}: {error}; define the type at the top of a module") from None
-    missing = [p.name for p in parameters[1:] if p.name not in hints]
+    missing = [p.name for p in parameters[untyped:] if p.name not in hints]
     if "return" not in hints:
         missing.append("return")
     if missing:
         raise DefinitionError(
             f"{where} has no type annotation for {', '.join(missing)}; expected {shape}"
         )
-    return [hints[p.name] for p in parameters[1:]], hints["return"]
+    return [hints.get(p.name) for p in parameters], hints["return"]
+
+
+def _given(step: Step, task: Any) -> Step:
+    """Return a step with the task as its input, if it has none and needs one."""
+    return replace(step, input=task) if step.input is None and step.each is None else step
 
 
 def fit(adapter: TypeAdapter[Any], value: Any, what: str) -> Any:
@@ -72,6 +89,9 @@ class StepDefinition:
     handler: Handler
     timeout_s: float
     retry: Retry
+    role: Role = "ordinary"
+    queue_timeout_s: float | None = None
+    heartbeat_s: float | None = None
     compensation: Handler | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +118,8 @@ class StepDefinition:
         `done` is what the step returned, or None if it is not known whether it took effect. An
         undo runs until it succeeds, so it must be safe to repeat.
         """
+        if self.role == "pivot":
+            raise DefinitionError(f"step {self.name!r} is a pivot: it cannot be undone")
         if self.compensation is not None:
             raise DefinitionError(f"step {self.name!r} has two compensations")
         _annotations(handler, 2, "async def undo(ctx, input: Input, done: Output | None) -> None")
@@ -138,29 +160,87 @@ class Agent:
             raise DefinitionError("partitions must be at least 1")
 
     def step(
-        self, name: str, *, timeout_s: float = 60, retry: Retry = DEFAULT_RETRY
+        self,
+        name: str,
+        *,
+        timeout_s: float = 60,
+        retry: Retry = DEFAULT_RETRY,
+        role: Role = "ordinary",
+        queue_timeout_s: float | None = None,
+        heartbeat_s: float | None = None,
     ) -> Callable[[Handler], StepDefinition]:
-        """Make an async function a step that plans can name."""
-        if not 0 < timeout_s <= STEP_TIMEOUT_S_MAX:
-            raise DefinitionError(f"step {name!r}: timeout_s must be over 0 and at most a week")
+        """Make an async function a step that plans can name.
+
+        Args:
+            name: what plans call it.
+            timeout_s: for one attempt, from when it is sent to a worker to its answer.
+            retry: how often it is attempted, and how long to wait in between.
+            role: `pivot` is the point of no return: when it has succeeded, the saga only goes
+                forward, and what fails is tried until it succeeds. `retriable` never fails for
+                good. A pivot that raises says that it did not take effect.
+            queue_timeout_s: how long an attempt may wait for a worker to begin it.
+            heartbeat_s: how often it must call `ctx.progress`; silent for longer, it is given up.
+        """
+        limits = {"timeout_s": timeout_s, "queue_timeout_s": queue_timeout_s}
+        for limit, value in (limits | {"heartbeat_s": heartbeat_s}).items():
+            if value is not None and not 0 < value <= STEP_TIMEOUT_S_MAX:
+                raise DefinitionError(f"step {name!r}: {limit} must be over 0 and at most a week")
+        if role not in ROLES:
+            raise DefinitionError(f"step {name!r}: role must be one of: {', '.join(ROLES)}")
         if name in self.steps:
             raise DefinitionError(f"agent {self.name!r} has two steps called {name!r}")
 
         def register(handler: Handler) -> StepDefinition:
-            self.steps[name] = StepDefinition(name, handler, timeout_s, retry)
+            self.steps[name] = StepDefinition(
+                name, handler, timeout_s, retry, role, queue_timeout_s, heartbeat_s
+            )
             return self.steps[name]
 
         return register
 
     def plan(self, handler: Handler) -> Handler:
         """Make an async function the team's planner; the elected leader runs it."""
+        (accepts,), _ = _annotations(handler, 1, "async def plan(ctx, task: Task) -> list[Step]")
+        self._set_plan(handler, accepts)
+        return handler
+
+    def saga(self, definition: Definition) -> Definition:
+        """Define what the team does once and for all: steps, or a function that builds them.
+
+        The function takes the task and does nothing else than to build steps. Of a list, a step
+        without an input gets the task. Either becomes the same recorded plan that a `plan` hook
+        makes, so that a new version never changes a saga that runs.
+        """
+        if callable(definition):
+            self._build_with(definition)
+            return definition
+        given: Any = definition
+        steps = given.steps if isinstance(given, Plan) else given
+        if not all(isinstance(step, Step) for step in steps):
+            raise DefinitionError(f"the saga of agent {self.name!r} is no list of Step")
+
+        async def plan(_ctx: Any, task: Any) -> Any:
+            filled = [_given(step, task) for step in steps]
+            return replace(given, steps=filled) if isinstance(given, Plan) else filled
+
+        self._set_plan(plan, Any)
+        return definition
+
+    def _build_with(self, build: Callable[..., Any]) -> None:
+        shape = "def saga(task: Task) -> list[Step]"
+        if inspect.iscoroutinefunction(build):
+            raise DefinitionError(f"{build.__qualname__} is async; expected {shape}")
+        (accepts,), _ = _typed(build, 1, shape)
+
+        async def plan(_ctx: Any, task: Any) -> Any:
+            return build(task)
+
+        self._set_plan(plan, accepts)
+
+    def _set_plan(self, hook: Handler, accepts: Any) -> None:
         if self.plan_hook is not None:
             raise DefinitionError(f"agent {self.name!r} has two plan hooks")
-        (self._plan_input,), _ = _annotations(
-            handler, 1, "async def plan(ctx, task: Task) -> list[Step]"
-        )
-        self.plan_hook = handler
-        return handler
+        self.plan_hook, self._plan_input = hook, accepts
 
     def aggregate(self, handler: Handler) -> Handler:
         """Make an async function the one that turns the steps' results into the task's."""

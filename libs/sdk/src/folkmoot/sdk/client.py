@@ -11,36 +11,48 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter
 
 from folkmoot.bus import connect
-from folkmoot.bus.ports import Bus, BusError, Gossiped
+from folkmoot.bus.ports import Bus, BusError
 from folkmoot.contracts.envelope import decode_message, saga_id_of
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.event_store import AppendAnswer, announcement_subject
 from folkmoot.core.messages import (
     TASK_RESULTS,
     TASKS,
+    AnswerQuestion,
     Append,
     CancelSaga,
     Failure,
+    ForceComplete,
     NewEvent,
+    PauseSaga,
+    ResumeSaga,
+    RetryStep,
+    SignalSaga,
+    SkipStep,
     Task,
     TaskResult,
+    TerminateSaga,
     inbox,
 )
 from folkmoot.core.names import by_wire_name
+from folkmoot.core.saga import ControlAnswer
+from folkmoot.core.saga import announcement_subject as control_subject
 from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.service import QueryError
+from folkmoot.sdk.asking import ASK_AGAIN_S, Question, decided
 from folkmoot.sdk.election.candidate import SESSION_TTL_MS, Candidate
 from folkmoot.sdk.election.membership import Candidature
 from folkmoot.sdk.election.team import ElectedTeam
-from folkmoot.sdk.errors import NoAnswer, SagaFailed, VersionConflict
+from folkmoot.sdk.errors import ControlRefused, NoAnswer, SagaFailed, VersionConflict
 from folkmoot.sdk.queries import ask, partition_count
-from folkmoot.sdk.steps import to_json
+from folkmoot.sdk.steps import Budget, to_json
 
 T = TypeVar("T")
 
@@ -48,13 +60,23 @@ DEFAULT_BUS = "kafka://127.0.0.1:9092?nats=nats://127.0.0.1:4222"
 SOURCE = "/folkmoot/client"
 """The CloudEvents source of tasks submitted with this client; with the key it makes the saga."""
 
-ASK_AGAIN_S = 1.0
-"""How often a waiting client asks for a result that it may have missed."""
-
 ANY_VERSION = -1
 """Of a stream to append to: whatever version it has."""
 
 _ANSWER: TypeAdapter[AppendAnswer] = TypeAdapter(AppendAnswer)
+_CONTROLLED: TypeAdapter[ControlAnswer] = TypeAdapter(ControlAnswer)
+
+Control = (
+    CancelSaga
+    | PauseSaga
+    | ResumeSaga
+    | TerminateSaga
+    | RetryStep
+    | SkipStep
+    | ForceComplete
+    | AnswerQuestion
+    | SignalSaga
+)
 
 EVENTS_PAGE = 200
 EVENTS_POLL_S = 0.05
@@ -113,14 +135,62 @@ class Saga:
             if not page:
                 await asyncio.sleep(EVENTS_POLL_S)
 
+    # -- control ----------------------------------------------------------------------------
+    #
+    # Each returns when it is decided, and raises `ControlRefused` if it does not fit the saga as
+    # it is, `NoAnswer` if no answer came in time. `actor` and `reason` are recorded.
+
     async def cancel(self, actor: str, reason: str = "") -> None:
         """Stop the saga and have undone what it did."""
-        await self._client.tell(self, CancelSaga(self.saga_id, actor, reason))
+        await self._client.control(self, CancelSaga(self.saga_id, actor, reason))
+
+    async def pause(self, actor: str, reason: str = "") -> None:
+        """Begin nothing more and stop all timers; calls under way may still be answered."""
+        await self._client.control(self, PauseSaga(self.saga_id, actor, reason))
+
+    async def resume(self, actor: str, reason: str = "") -> None:
+        """Let the saga go on, its timers with what was left on them."""
+        await self._client.control(self, ResumeSaga(self.saga_id, actor, reason))
+
+    async def terminate(self, actor: str, reason: str = "") -> None:
+        """End the saga at once, and undo nothing."""
+        await self._client.control(self, TerminateSaga(self.saga_id, actor, reason))
+
+    async def retry_step(self, step_id: str, actor: str, reason: str = "") -> None:
+        """Begin now the next attempt that a step, or its compensation, waits for."""
+        await self._client.control(self, RetryStep(self.saga_id, step_id, actor, reason))
+
+    async def skip_step(self, step_id: str, actor: str, reason: str = "") -> None:
+        """Go on without a step that was begun, or without undoing it if it is being undone."""
+        await self._client.control(self, SkipStep(self.saga_id, step_id, actor, reason))
+
+    async def force_complete(
+        self, step_id: str, actor: str, reason: str = "", result: object = None
+    ) -> None:
+        """Take a step as done with `result`, or as undone if it is being undone."""
+        asked = ForceComplete(self.saga_id, step_id, actor, reason, to_json(result))
+        await self._client.control(self, asked)
+
+    async def answer(self, question_id: str, actor: str, value: object, reason: str = "") -> None:
+        """Answer a question of the saga, as its `state()` shows them. Each is answered once."""
+        asked = AnswerQuestion(self.saga_id, question_id, actor, to_json(value), reason)
+        await self._client.control(self, asked)
+
+    async def signal(self, name: str, actor: str, value: object = None, reason: str = "") -> None:
+        """Let whatever waits for the signal go on; it is kept until something does."""
+        asked = SignalSaga(self.saga_id, name, actor, to_json(value), reason)
+        await self._client.control(self, asked)
 
 
 _ENDS = frozenset(
     f"folkmoot.{name}.v1"
-    for name in ("saga-completed", "saga-compensated", "saga-failed", "task-refused")
+    for name in (
+        "saga-completed",
+        "saga-compensated",
+        "saga-failed",
+        "saga-terminated",
+        "task-refused",
+    )
 )
 
 
@@ -181,7 +251,14 @@ class Client:
 
     # -- tasks ------------------------------------------------------------------------------
 
-    async def submit(self, team: str, task: object, *, idempotency_key: str | None = None) -> Saga:
+    async def submit(
+        self,
+        team: str,
+        task: object,
+        *,
+        idempotency_key: str | None = None,
+        budget: Budget | None = None,
+    ) -> Saga:
         """Publish a task for `team`. The same key joins the saga that it began before.
 
         Returns:
@@ -195,7 +272,9 @@ class Client:
         partition = partition_of(key, await partition_count(self.bus, TASKS))
         saga = Saga(self, saga_id_of(SOURCE, key), partition)
         await self._listen()
-        await self._postbox.send(TASKS, partition, Task(team, to_json(task)), key, event_id=key)
+        limits = None if budget is None else budget.to_core()
+        wanted = Task(team, to_json(task), budget=limits)
+        await self._postbox.send(TASKS, partition, wanted, key, event_id=key)
         return saga
 
     async def saga(self, saga_id: str) -> Saga:
@@ -212,12 +291,26 @@ class Client:
                 return saga
         raise NoAnswer(f"there is no saga {saga_id}; `folkmoot sagas ls` lists what there is")
 
-    async def tell(self, saga: Saga, message: object) -> None:
-        """Send a message about a saga to the orchestrator."""
-        event_id = os.urandom(12).hex()
-        await self._postbox.send(
-            inbox("saga-orchestrator"), saga.partition, message, saga.saga_id, event_id
-        )
+    async def control(self, saga: Saga, request: Control, timeout_s: float = 10) -> None:
+        """Ask something of a saga, and return when it is decided.
+
+        Raises:
+            ControlRefused: it does not fit the saga as it is.
+            NoAnswer: the answer did not come in time, so it may or may not have been decided.
+        """
+        request = replace(request, request_id=request.request_id or os.urandom(12).hex())
+        request_id, shard = request.request_id, saga.partition
+        query = {"op": "control", "request_id": request_id}
+        subject = control_subject(request_id)
+        question = Question(request_id, subject, _CONTROLLED, "saga-orchestrator", shard, query)
+
+        async def send() -> None:
+            topic = inbox("saga-orchestrator")
+            await self._postbox.send(topic, shard, request, saga.saga_id, request_id)
+
+        answer = await decided(self.bus, question, send, timeout_s)
+        if answer.failure is not None:
+            raise ControlRefused(saga.saga_id, answer.failure.kind, answer.failure.detail)
 
     # -- results ----------------------------------------------------------------------------
 
@@ -313,38 +406,18 @@ class Client:
         request = request_id or os.urandom(12).hex()
         topic = inbox("event-store")
         shard = partition_of(stream, await partition_count(self.bus, topic))
-        answered: asyncio.Future[AppendAnswer] = asyncio.get_running_loop().create_future()
+        status = {"op": "append-status", "stream": stream, "request_id": request}
+        subject = announcement_subject(request)
+        question = Question(request, subject, _ANSWER, "event-store", "index", status)
+        message = Append(stream, tuple(events), request, expected_version)
 
-        async def hear(message: Gossiped) -> None:
-            if not answered.done():
-                answered.set_result(_ANSWER.validate_json(message.data))
-
-        heard = await self.bus.gossip.subscribe(announcement_subject(request), hear)
-        try:
-            message = Append(stream, tuple(events), request, expected_version)
+        async def send() -> None:
             await self._postbox.send(topic, shard, message, stream, event_id=request)
-            async with asyncio.timeout(timeout_s):
-                answer = await self._answer(stream, request, answered)
-        except TimeoutError:
-            raise NoAnswer(f"no answer about {request} came within {timeout_s:g} s") from None
-        finally:
-            await heard.close()
+
+        answer = await decided(self.bus, question, send, timeout_s)
         if answer.status == "conflict":
             raise VersionConflict(stream, expected_version, answer.version)
         return answer.version
-
-    async def _answer(
-        self, stream: str, request: str, answered: asyncio.Future[AppendAnswer]
-    ) -> AppendAnswer:
-        """Wait for the announcement, and ask now and then, since it may be lost."""
-        question = {"op": "append-status", "stream": stream, "request_id": request}
-        while True:
-            done, _ = await asyncio.wait([answered], timeout=ASK_AGAIN_S)
-            if done:
-                return answered.result()
-            with contextlib.suppress(NoAnswer, QueryError):
-                status = await ask(self.bus, "event-store", "index", question)
-                return _ANSWER.validate_python({k: v for k, v in status.items() if k != "as_of"})
 
     async def read_stream(
         self, stream: str, from_version: int = 1, limit: int = EVENTS_PAGE

@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import math
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from folkmoot.core.messages import Call, Json
-from folkmoot.sdk.steps import to_json
+from folkmoot.core.worker import SPENT
+from folkmoot.sdk.errors import InvalidInput, NotAnswered
+from folkmoot.sdk.steps import MICROS, to_json
 
 T = TypeVar("T")
 
@@ -32,6 +35,10 @@ class Journal(Protocol):
 
     async def put(self, key: str, value: Json) -> None:
         """Return when `value` is durable under `key`."""
+        ...
+
+    async def ask(self, key: str, prompt: str, schema: Json, wait_ms: int, signal: str) -> Json:
+        """Return `answered` and `value` when what was asked is decided, also by an earlier run."""
         ...
 
 
@@ -103,8 +110,69 @@ class Context:
             await self.journal.put(f"{name}#{number}", recorded)
         return adapter.validate_python(recorded)
 
+    async def ask_human(
+        self, prompt: str, cls: type[T], *, deadline_s: float, name: str = "ask"
+    ) -> T:
+        """Ask a person, and wait for a `cls`, for days if need be, whatever restarts meanwhile.
+
+        The question is seen in the saga's state and answered with `Saga.answer`. The time until
+        then is no part of the step's. Another attempt that asks the same gets the same answer. An
+        answer that is no `cls` is asked for again.
+
+        Raises:
+            NotAnswered: nobody answered within `deadline_s`.
+        """
+        adapter, said = TypeAdapter(cls), prompt
+        while True:
+            value = await self._ask(name, said, adapter.json_schema(), deadline_s, "")
+            try:
+                return adapter.validate_python(value)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                said = f"{prompt} (the answer before did not fit: {first['msg']})"
+
+    async def signal(self, name: str, cls: type[T], *, deadline_s: float) -> T:
+        """Wait for `Saga.signal(name, …)`, which may have come already, and return its value.
+
+        Raises:
+            NotAnswered: none came within `deadline_s`.
+            InvalidInput: its value is no `cls`.
+        """
+        adapter = TypeAdapter(cls)
+        value = await self._ask(name, f"signal {name}", adapter.json_schema(), deadline_s, name)
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            raise InvalidInput(f"the value of signal {name!r} does not fit: {error}") from error
+
+    async def _ask(
+        self, name: str, prompt: str, schema: Json, deadline_s: float, signal: str
+    ) -> Json:
+        counted = f"signal:{name}" if signal else f"ask:{name}"
+        number = self._calls[counted] = self._calls.get(counted, 0) + 1
+        wait_ms = max(1, round(deadline_s * 1000))
+        reply = await self.journal.ask(f"{counted}/{number}", prompt, schema, wait_ms, signal)
+        if not reply["answered"]:
+            raise NotAnswered(f"nobody answered within {deadline_s:g} s: {prompt}")
+        return reply["value"]
+
+    async def spend(self, tokens: int = 0, *, usd: float | None = None) -> None:
+        """Count what was used up towards the saga's budget, once, whatever is run again.
+
+        A price that is not known is None, never zero.
+        """
+        if tokens < 0 or not 0 <= (usd or 0) < math.inf:
+            raise ValueError(f"nothing can be given back: tokens={tokens}, usd={usd}")
+        number = self._calls[SPENT] = self._calls.get(SPENT, 0) + 1
+        if not self.journal.get(f"{SPENT}{number}")[0]:
+            micros = None if usd is None else round(usd * MICROS)
+            await self.journal.put(f"{SPENT}{number}", {"tokens": tokens, "micros": micros})
+
     async def progress(self, text: str) -> None:
-        """Tell whoever watches how far this is. May be lost."""
+        """Tell whoever watches how far this is; that may be lost.
+
+        For a step with `heartbeat_s` it is also the sign of life that it must give that often.
+        """
         await self.report(text)
 
 

@@ -19,6 +19,10 @@ class InvalidInput(Permanent):
     """What a handler was to be given does not fit the annotation of its parameter."""
 
 
+class NotAnswered(Permanent):
+    """Nobody answered in time what a handler asked. Catch it to go on without an answer."""
+
+
 class DefinitionError(Exception):
     """An agent is defined wrongly. Raised where it is defined, before anything runs."""
 
@@ -29,6 +33,14 @@ class SagaFailed(Exception):
     def __init__(self, saga_id: str, state: str, detail: str) -> None:
         super().__init__(f"saga {saga_id} is {state}: {detail}")
         self.saga_id, self.state, self.detail = saga_id, state, detail
+
+
+class ControlRefused(Exception):
+    """What was asked of a saga does not fit; nothing was changed. `kind` is a stable word."""
+
+    def __init__(self, saga_id: str, kind: str, detail: str) -> None:
+        super().__init__(f"saga {saga_id}: {detail}")
+        self.saga_id, self.kind, self.detail = saga_id, kind, detail
 
 
 class VersionConflict(Exception):

@@ -13,10 +13,10 @@ from folkmoot.core.messages import Json
 from folkmoot.sdk.agent import Team, fit
 from folkmoot.sdk.context import Context
 from folkmoot.sdk.errors import DefinitionError
-from folkmoot.sdk.steps import Step, to_json
+from folkmoot.sdk.steps import Plan, Step, limit_ms, to_json
 
 
-async def plan(team: Team, context: Context, task: Json) -> list[dict[str, Any]]:
+async def plan(team: Team, context: Context, task: Json) -> Json:
     """Return the plan for `task`: the team's own, or its only step.
 
     Raises:
@@ -26,10 +26,14 @@ async def plan(team: Team, context: Context, task: Json) -> list[dict[str, Any]]
     if team.planner is None or team.planner.plan_hook is None:
         return [_planned(team, _only_step(team, task))]
     fitting = fit(team.planner.plan_input, task, "the task")
-    steps = await team.planner.plan_hook(context, fitting)
+    planned = await team.planner.plan_hook(context, fitting)
+    steps = planned.steps if isinstance(planned, Plan) else planned
     if not isinstance(steps, Sequence) or not all(isinstance(step, Step) for step in steps):
         raise DefinitionError(f"the plan of team {team.name!r} is no list of Step")
-    return [_planned(team, step) for step in steps]
+    written = [_planned(team, step) for step in steps]
+    if isinstance(planned, Plan):
+        return {"steps": written, "max_parallel": planned.max_parallel}
+    return written
 
 
 def _only_step(team: Team, task: Json) -> Step:
@@ -44,15 +48,21 @@ def _only_step(team: Team, task: Json) -> Step:
 
 def _planned(team: Team, step: Step) -> dict[str, Any]:
     agent, definition = team.find(step)
-    return {
+    special: dict[str, Any] = {} if step.when is None else {"when": step.when.to_json()}
+    if step.each is not None:
+        special["each"] = step.each
+    return special | {
         "id": step.step_id,
         "name": step.name,
         "agent": agent.name,
         "input": to_json(step.input),
-        "needs": list(step.needs),
+        "needs": step.all_needs,
         "timeout_ms": round(definition.timeout_s * 1000),
         "retry": definition.retry.to_json(),
         "compensable": definition.compensation is not None,
+        "role": definition.role,
+        "queue_timeout_ms": limit_ms(definition.queue_timeout_s),
+        "heartbeat_ms": limit_ms(definition.heartbeat_s),
     }
 
 

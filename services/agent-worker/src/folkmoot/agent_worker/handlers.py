@@ -11,9 +11,10 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,9 +25,12 @@ from folkmoot.contracts.envelope import MESSAGE_BYTES_MAX
 from folkmoot.core.kernel import Refused
 from folkmoot.core.messages import Call, Failure, Json
 from folkmoot.core.worker import (
+    AskQuestion,
+    DeliverAnswer,
     HandlerFailed,
     HandlerSucceeded,
     JournalResult,
+    ReportProgress,
     RunHandler,
     StopHandler,
 )
@@ -34,7 +38,7 @@ from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.seat import NotLeading
 from folkmoot.sdk.agent import StepDefinition, Team, fit
 from folkmoot.sdk.context import Context, LeaderContext, StepContext
-from folkmoot.sdk.errors import DefinitionError, InvalidInput, Permanent, Retryable
+from folkmoot.sdk.errors import DefinitionError, InvalidInput, NotAnswered, Permanent, Retryable
 from folkmoot.sdk.planning import aggregate, plan
 from folkmoot.sdk.steps import to_json
 
@@ -74,8 +78,22 @@ class Host:
 class _StepJournal:
     """The journal of one run: what earlier runs left, and what this one adds."""
 
-    def __init__(self, request: RunHandler, submit: Submit) -> None:
-        self._request, self._submit = request, submit
+    def __init__(self, request: RunHandler, submit: Submit, answers: _Answers) -> None:
+        self._request, self._submit, self._answers = request, submit, answers
+
+    async def ask(self, key: str, prompt: str, schema: Json, wait_ms: int, signal: str) -> Json:
+        """Return the answer when there is one; the time until then is not the handler's."""
+        if key in self._request.journal:
+            return self._request.journal[key]
+        call = self._request.call
+        arrival = self._answers.expect(key)
+        asked = (call.call_id, self._request.run, key, prompt, schema, wait_ms, signal)
+        try:
+            await self._submit(AskQuestion(*asked))
+        except Refused as refusal:
+            raise Permanent(refusal.detail) from refusal
+        with self._answers.clock_stopped():
+            return await arrival
 
     def get(self, key: str) -> tuple[bool, Json]:
         return key in self._request.journal, self._request.journal.get(key)
@@ -89,6 +107,41 @@ class _StepJournal:
             raise Permanent(refusal.detail) from refusal
 
 
+class _Answers:
+    """The answers that one running handler waits for, and its clock, which waits with it."""
+
+    def __init__(self) -> None:
+        self.limit: asyncio.Timeout | None = None
+        self._expected: dict[str, asyncio.Future[Json]] = {}
+        self._waiting = 0
+        self._left_s = 0.0
+
+    def expect(self, key: str) -> asyncio.Future[Json]:
+        """Return where the answer will be, or is already."""
+        return self._expected.setdefault(key, asyncio.get_running_loop().create_future())
+
+    def deliver(self, key: str, value: Json) -> None:
+        """Give the handler what it asks, or is going to ask."""
+        arrival = self.expect(key)
+        if not arrival.done():
+            arrival.set_result(value)
+
+    @contextlib.contextmanager
+    def clock_stopped(self) -> Iterator[None]:
+        """Let no time pass for the handler."""
+        loop, limit = asyncio.get_running_loop(), self.limit
+        if self._waiting == 0 and limit is not None and (when := limit.when()) is not None:
+            self._left_s = when - loop.time()
+            limit.reschedule(None)
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            if self._waiting == 0 and limit is not None and not limit.expired():
+                limit.reschedule(loop.time() + self._left_s)
+
+
 class Runner:
     """Runs the handlers of one shard while this member leads it."""
 
@@ -96,6 +149,7 @@ class Runner:
         self._host, self._submit, self._epoch = host, submit, epoch
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopped: set[asyncio.Task[None]] = set()
+        self._answers: dict[str, _Answers] = {}
 
     @property
     def running(self) -> int:
@@ -108,6 +162,8 @@ class Runner:
             self._start(request)
         elif isinstance(request, StopHandler) and request.call_id in self._tasks:
             self._stop(request.call_id)
+        elif isinstance(request, DeliverAnswer) and request.call_id in self._answers:
+            self._answers[request.call_id].deliver(request.key, request.value)
 
     def _stop(self, call_id: str) -> None:
         """Cancel after the task's first step: one that never began could not say how it ended."""
@@ -117,6 +173,7 @@ class Runner:
 
     def _start(self, request: RunHandler) -> None:
         call_id = request.call.call_id
+        self._answers[call_id] = _Answers()
         task = asyncio.get_running_loop().create_task(self._run(request))
         self._tasks[call_id] = task
         task.add_done_callback(lambda done: self._forget(call_id, done))
@@ -124,7 +181,7 @@ class Runner:
     def _forget(self, call_id: str, task: asyncio.Task[None]) -> None:
         self._stopped.discard(task)
         if self._tasks.get(call_id) is task:
-            del self._tasks[call_id]
+            del self._tasks[call_id], self._answers[call_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("running %s broke", call_id, exc_info=error)
 
@@ -145,6 +202,7 @@ class Runner:
         try:
             patience_s = (call.deadline_at - self._host.clock.now()) / 1000
             async with asyncio.timeout(patience_s) as limit:
+                self._answers[call.call_id].limit = limit
                 result = await self._invoke(request)
             return HandlerSucceeded(call.call_id, run, result)
         except asyncio.CancelledError as error:
@@ -192,12 +250,14 @@ class Runner:
 
         async def report(text: str) -> None:
             await self._host.report(call, text)
+            if call.heartbeat_ms:
+                await self._submit(ReportProgress(call.call_id, request.run))
 
         return cls(
             call,
             request.run,
             self._epoch(),
-            _StepJournal(request, self._submit),
+            _StepJournal(request, self._submit, self._answers[call.call_id]),
             self._host.knowledge.bound(saga=call.saga_id, actor=call.idempotency_key),
             report,
         )
@@ -248,6 +308,7 @@ def _is_being_cancelled() -> bool:
 
 FAILURES: Sequence[tuple[type[BaseException], str, bool]] = (
     (InvalidInput, "invalid-input", False),
+    (NotAnswered, "not-answered", False),
     (Permanent, "permanent", False),
     (DefinitionError, "definition", False),
     (_InvalidResult, "invalid-result", True),

@@ -9,13 +9,14 @@ from typing import Any
 from folkmoot.core.saga import SagaState, find, summaries
 from folkmoot.runtime.service import QueryError
 
-OPERATIONS = ("list", "find", "show", "outcome")
+OPERATIONS = ("list", "find", "show", "outcome", "control")
 
 
 def answer(state: SagaState, request: Mapping[str, Any]) -> Any:
-    """Answer `list`, and `find`, `show` or `outcome` with a `saga_id`.
+    """Answer `list`; `find`, `show` or `outcome` with a `saga_id`; `control` with a `request_id`.
 
-    `find` answers null where `show` refuses; `outcome` answers null while a saga is open.
+    `find` answers null where `show` refuses; `outcome` answers null while a saga is open, and
+    `control` null while the request is not decided.
 
     Raises:
         QueryError: the operation or the saga is unknown.
@@ -26,6 +27,9 @@ def answer(state: SagaState, request: Mapping[str, Any]) -> Any:
     if operation not in OPERATIONS:
         known = ", ".join(OPERATIONS)
         raise QueryError("unknown-operation", f"{operation!r} is none of: {known}")
+    if operation == "control":
+        decided = state.controls.get(str(request.get("request_id")))
+        return None if decided is None else asdict(decided)
     saga_id = str(request.get("saga_id"))
     if operation == "outcome":
         ended = state.ended.get(saga_id)

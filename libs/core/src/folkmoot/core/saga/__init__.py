@@ -1,5 +1,6 @@
 """The saga orchestrator's machine."""
 
+from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
 from folkmoot.core.saga.describing import describe_saga, find, summaries, summary
 from folkmoot.core.saga.machine import SagaMachine
 from folkmoot.core.saga.settings import Backoff, SagaSettings
@@ -7,10 +8,12 @@ from folkmoot.core.saga.state import Saga, SagaState
 
 __all__ = [
     "Backoff",
+    "ControlAnswer",
     "Saga",
     "SagaMachine",
     "SagaSettings",
     "SagaState",
+    "announcement_subject",
     "describe_saga",
     "find",
     "summaries",

@@ -20,6 +20,7 @@ from folkmoot.core.saga.events import (
     StepCompensated,
     StepCompensationRetryScheduled,
     StepCompensationScheduled,
+    StepCompensationSkipped,
     StepPassedOver,
     UndoingStarted,
 )
@@ -37,6 +38,7 @@ class Ending:
     step_id: str
     succeeded: bool
     begun: bool
+    called: bool = True
 
 
 def begin_undoing(
@@ -100,7 +102,7 @@ def undo_answered(
 ) -> Events:
     """Return what an answer about an attempt to undo brings about."""
     if outcome.status == "succeeded":
-        return _undone(saga, step, now, settings)
+        return undone(saga, step, now, settings)
     return undo_failed(saga, step, reason(outcome), now, settings)
 
 
@@ -119,11 +121,21 @@ def undo_failed(
     return events
 
 
-def _undone(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+def undone(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+    """Return how undoing goes on when a step is undone."""
+    return [StepCompensated(saga.saga_id, step.plan.id), *_settled(saga, step, now, settings)]
+
+
+def skipped(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+    """Return how undoing goes on when a step is left as it is."""
+    left_so = StepCompensationSkipped(saga.saga_id, step.plan.id)
+    return [left_so, *_settled(saga, step, now, settings)]
+
+
+def _settled(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
     assert saga.failure is not None
     wave = _Wave(saga, _Overlay(saga), saga.undo_left, now, settings)
-    events: Events = [StepCompensated(saga.saga_id, step.plan.id), *wave.settle(step)]
-    return events + _end(saga, wave, saga.failure, saga.failed_step)
+    return wave.settle(step) + _end(saga, wave, saga.failure, saga.failed_step)
 
 
 class _Overlay(dict[str, int]):
@@ -152,13 +164,17 @@ class _Wave:
     ) -> None:
         self._saga, self._blockers, self.left = saga, blockers, left
         self._now, self._settings = now, settings
+        self._room = 0 if saga.paused else settings.wave_max
         self._ending = ending
 
     def reach(self, step_ids: Iterable[str]) -> Events:
-        """Return the events for steps that nothing blocks any more, as many as an entry takes."""
+        """Return the events for steps that nothing blocks any more, as many as an entry takes.
+
+        None while the saga is paused: the steps are then ready when it is resumed.
+        """
         events: Events = []
         waiting = list(step_ids)
-        while waiting and len(events) < self._settings.wave_max:
+        while waiting and len(events) < self._room:
             step = self._saga.steps[waiting.pop()]
             if step.plan.compensable and self._ending_of(step).begun:
                 events.append(self._undo(step))
@@ -185,6 +201,6 @@ class _Wave:
         freed = []
         for need in step.plan.needs:
             self._blockers[need] = self._blockers[need] - 1
-            if self._blockers[need] == 0:
+            if self._blockers[need] == 0 and self._saga.steps[need].scheduled:
                 freed.append(need)
         return freed

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from folkmoot.core.saga.state import Saga, SagaState, Step
+from folkmoot.core.saga.state import Open, Saga, SagaState, Step
 
 WAITING = {
     "waiting": "the steps that it needs",
+    "joining": "its parts",
     "running": "its worker's answer",
     "retrying": "the next attempt",
     "deferred": "its agent to be let in again",
@@ -17,12 +19,16 @@ WAITING = {
 }
 
 
+HELD = ("retrying", "deferred", "compensation-retrying")
+"""What a paused saga holds back."""
+
+
 def summary(saga: Saga) -> dict[str, Any]:
     """Return one line about an open saga."""
     return {
         "saga_id": saga.saga_id,
         "team": saga.team,
-        "state": "stuck" if saga.undoing and saga.stuck else saga.phase,
+        "state": _state(saga),
         "opened_at": saga.opened_at,
         "ended_at": None,
         "steps_done": len(saga.steps) - saga.left,
@@ -30,13 +36,27 @@ def summary(saga: Saga) -> dict[str, Any]:
     }
 
 
+def _state(saga: Saga) -> str:
+    if saga.paused:
+        return "paused"
+    return "stuck" if saga.stuck else saga.phase
+
+
 def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
     """Return everything about a saga that is worth showing, at most `steps_max` of its steps."""
     steps = [*saga.hooks.values(), *islice(saga.steps.values(), steps_max)]
     return summary(saga) | {
         "plan_hash": saga.plan_hash,
-        "steps": [_step(step) for step in steps],
+        "steps": [_step(saga, step) for step in steps],
+        "phase": saga.phase,
+        "committed": saga.committed,
+        "budget": asdict(saga.budget),
+        "spent": asdict(saga.spent) | {"hops": saga.hops},
+        "paused_by": saga.paused_by if saga.paused else None,
+        "paused_at": saga.paused_at,
+        "questions": [_question(*each) for step in steps for each in step.questions.items()],
         "compensations": list(saga.compensations),
+        "not_undone": list(saga.not_undone),
         "failure": None
         if saga.failure is None
         else {"kind": saga.failure.kind, "detail": saga.failure.detail},
@@ -44,18 +64,37 @@ def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(saga: Saga, step: Step) -> dict[str, Any]:
+    held = saga.paused and (step.phase in HELD or step.plan.id in saga.ready)
     return {
         "id": step.plan.id,
         "agent": step.plan.agent,
         "kind": step.kind,
+        "role": step.plan.role,
+        "stuck": step.stuck,
         "state": step.phase,
         "attempt": step.attempt,
         "needs": list(step.plan.needs),
         "deadline_at": step.deadline_at if step.called else None,
-        "waiting_for": WAITING.get(step.phase),
+        "waiting_for": "the saga to be resumed" if held else _waiting_for(step),
         "failure": None if step.failure is None else step.failure.detail,
     }
+
+
+def _question(question_id: str, question: Open) -> dict[str, Any]:
+    return {
+        "id": question_id,
+        "prompt": question.prompt,
+        "schema": question.schema,
+        "signal": question.signal or None,
+        "deadline_at": question.deadline_at,
+    }
+
+
+def _waiting_for(step: Step) -> str | None:
+    for question in step.questions.values():
+        return f"signal {question.signal}" if question.signal else "somebody's answer"
+    return WAITING.get(step.phase)
 
 
 def summaries(state: SagaState) -> list[dict[str, Any]]:

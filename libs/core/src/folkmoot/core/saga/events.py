@@ -5,10 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from folkmoot.core.messages import Failure, Json
+from folkmoot.core.messages import Budget, Failure, Json, Usage
 from folkmoot.core.names import by_wire_name
+from folkmoot.core.saga.control_events import (
+    ControlAccepted,
+    ControlRefused,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionExpired,
+    SagaPaused,
+    SagaResumed,
+    SignalKept,
+)
 
 ForwardKind = Literal["plan", "step", "aggregate"]
+Comparison = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "truthy"]
+Role = Literal["ordinary", "pivot", "retriable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +54,29 @@ class SagaOpened:
     team: str
     input: Json
     traceparent: str | None = None
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Holds if what `path` leads to in the result of `step` compares so with `value`."""
+
+    step: str
+    path: tuple[str | int, ...]
+    op: Comparison
+    value: Json
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """One step of a recorded plan, with everything that was decided about how it runs."""
+    """One step of a recorded plan, with everything that was decided about how it runs.
+
+    Once a `pivot` has succeeded its saga only goes forward. A `retriable` step never fails for
+    good. Times of 0 are no limits: `total_ms` is for all attempts together, `queue_timeout_ms` for
+    an attempt to be begun by a worker, `heartbeat_ms` from one sign of life to the next. A step
+    whose condition `when` does not hold is omitted. One with `each` is run for each item of that
+    step's result, side by side, and its own result is the list of theirs.
+    """
 
     id: str
     name: str
@@ -59,15 +89,25 @@ class PlannedStep:
     factor: float
     cap_ms: int
     compensable: bool
+    role: Role = "ordinary"
+    total_ms: int = 0
+    queue_timeout_ms: int = 0
+    heartbeat_ms: int = 0
+    when: Condition | None = None
+    each: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRecorded:
-    """The plan, once and for all; `plan_hash` tells it from any other."""
+    """The plan, once and for all; `plan_hash` tells it from any other.
+
+    No more than `max_parallel` steps are begun and not ended at a time; 0 is no limit.
+    """
 
     saga_id: str
     plan_hash: str
     steps: tuple[PlannedStep, ...]
+    max_parallel: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +174,75 @@ class StepFailed:
     attempt: int
     failure: Failure
     begun: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSpent:
+    """A call has used something up, whatever came of it."""
+
+    saga_id: str
+    step_id: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class WallTimePassed:
+    """The saga has taken longer than its budget allows."""
+
+    saga_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepOmitted:
+    """A step's condition does not hold: it never begins, and has no result."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepReleased:
+    """A step's condition holds: it begins when there is room."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepExpanded:
+    """A step is run once for each of `count` items, as steps of their own: `STEP[0]` and so on."""
+
+    saga_id: str
+    step_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepJoined:
+    """All parts of an expanded step have ended; its result is the list of theirs."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepStuck:
+    """A step that must not fail has failed for good, or too often. It is still retried."""
+
+    saga_id: str
+    step_id: str
+    attempts: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgressed:
+    """A worker has begun an attempt, or shows that it is still at it: it is awaited until then."""
+
+    saga_id: str
+    step_id: str
+    call_id: str
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +360,30 @@ class SagaFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class SagaTerminated:
+    """An operator ended it. What was begun is not undone."""
+
+    saga_id: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """The saga goes on as if the step had no result. It may have had an effect."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompensationSkipped:
+    """A step stays as it is: undoing goes on without it."""
+
+    saga_id: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class GraceGiven:
     """After a change of leader no deadline takes effect before `until`."""
 
@@ -268,6 +401,18 @@ EVENTS = by_wire_name(
     StepRetryScheduled,
     StepDeferred,
     StepFailed,
+    BudgetSpent,
+    WallTimePassed,
+    StepOmitted,
+    StepReleased,
+    StepExpanded,
+    StepJoined,
+    StepStuck,
+    StepProgressed,
+    QuestionAsked,
+    QuestionAnswered,
+    QuestionExpired,
+    SignalKept,
     CallAbandoned,
     CompensationStarted,
     UndoingStarted,
@@ -280,5 +425,12 @@ EVENTS = by_wire_name(
     SagaCompleted,
     SagaCompensated,
     SagaFailed,
+    SagaTerminated,
+    ControlAccepted,
+    ControlRefused,
+    SagaPaused,
+    SagaResumed,
+    StepSkipped,
+    StepCompensationSkipped,
     GraceGiven,
 )

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Position, Send
-from folkmoot.core.messages import (
-    TASK_RESULTS,
-    TASKS,
-    Address,
-    Call,
-    CallKind,
-    CancelCall,
-    Json,
-    TaskResult,
-    inbox,
-)
+from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Local, Position, Send
+from folkmoot.core.messages import TASK_RESULTS, TASKS, Address, Announce, TaskResult, inbox
+from folkmoot.core.saga import branching, pacing, questions
 from folkmoot.core.saga import events as happened
+from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
 from folkmoot.core.saga.backward import count_blockers
+from folkmoot.core.saga.budgets import WALL_TIME, total
+from folkmoot.core.saga.calling import call_of, cancel_of, undo_of
+from folkmoot.core.saga.control_events import (
+    ControlAccepted,
+    ControlRefused,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionExpired,
+    SagaPaused,
+    SagaResumed,
+    SignalKept,
+)
 from folkmoot.core.saga.describing import describe_saga
 from folkmoot.core.saga.events import PlannedStep
 from folkmoot.core.saga.state import (
+    CONTROLS_REMEMBERED_MAX,
     ENDED_DESCRIBED_MAX,
     ENDED_REMEMBERED_MAX,
+    NOT_UNDONE_NAMED_MAX,
     STEPS_DESCRIBED_MAX,
     Ended,
     Saga,
     SagaState,
     Step,
 )
+from folkmoot.core.saga.waiting import UNKNOWN_OUTCOMES
 
-BREAKER = inbox("breaker-proxy")
 Effects = Sequence[Effect]
-Terminal = Literal["completed", "compensated", "failed"]
+Terminal = Literal["completed", "compensated", "failed", "terminated"]
 
 
 class Folding:
@@ -69,6 +75,22 @@ class Folding:
         state.sagas[event.saga_id] = Saga(
             event.saga_id, event.team, event.input, event.traceparent, at.at, hooks
         )
+        if event.budget is not None:
+            saga = state.sagas[event.saga_id]
+            saga.budget = event.budget
+            if event.budget.wall_ms > 0:
+                pacing.wait(state, saga, WALL_TIME, at.at + event.budget.wall_ms, at.at)
+        return ()
+
+    def _spent(self, state: SagaState, event: happened.BudgetSpent, _at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        saga.spent = total(saga, event.usage)
+        return ()
+
+    def _late(self, state: SagaState, event: happened.WallTimePassed, _at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        saga.wall_time_passed = True
+        pacing.unwait(state, saga, WALL_TIME)
         return ()
 
     def _completed(self, state: SagaState, event: happened.SagaCompleted, at: Position) -> Effects:
@@ -95,13 +117,16 @@ class Folding:
             terminal,
             failure=event.failure,
             failed_step=event.failed_step,
+            not_undone=tuple(saga.not_undone),
         )
         return self._end(state, result, at)
 
     def _end(self, state: SagaState, result: TaskResult, at: Position) -> Effects:
         saga = state.sagas.pop(result.saga_id)
-        for step in [*saga.steps.values(), *saga.hooks.values()]:
-            state.timers.drop(f"{saga.saga_id}/{step.plan.id}")
+        state.backlog.pop(saga.saga_id, None)
+        state.stuck.pop(saga.saga_id, None)
+        for step_id in [*saga.steps, *saga.hooks, WALL_TIME]:
+            pacing.unwait(state, saga, step_id)
         shown = describe_saga(saga, STEPS_DESCRIBED_MAX) | {
             "state": result.state,
             "ended_at": at.at,
@@ -116,27 +141,34 @@ class Folding:
     def _planned(self, state: SagaState, event: happened.PlanRecorded, _at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         saga.phase, saga.plan_hash = "running", event.plan_hash
-        saga.left = len(event.steps)
+        saga.left, saga.max_parallel = len(event.steps), event.max_parallel
+        saga.pivot = next((each.id for each in event.steps if each.role == "pivot"), None)
         saga.steps = {
             planned.id: Step(planned, "step", unmet=len(planned.needs)) for planned in event.steps
         }
         for planned in event.steps:
             for need in planned.needs:
                 saga.steps[need].dependants.append(planned.id)
-        _release(state, saga, [planned.id for planned in event.steps if not planned.needs])
+        pacing.release(state, saga, [planned.id for planned in event.steps if not planned.needs])
         return ()
 
-    def _scheduled(self, state: SagaState, event: happened.StepScheduled, _at: Position) -> Effects:
+    def _scheduled(self, state: SagaState, event: happened.StepScheduled, at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         step = self._step_or_hook(saga, event)
-        step.phase, step.attempt, step.call_id = "running", event.attempt, event.call_id
-        step.deadline_at = event.deadline_at
+        step.attempt, step.call_id = event.attempt, event.call_id
+        step.deadline_at, step.started, step.asked_from = event.deadline_at, False, None
+        if step.began_at is None:
+            step.began_at = at.at
         saga.calls += 1
-        _take(state, saga, step.plan.id)
-        state.timers.set(f"{saga.saga_id}/{step.plan.id}", event.expires_at)
+        saga.hops += step.kind == "step"
+        if step.kind == "step" and not step.active:
+            saga.active, step.active = saga.active + 1, True
+        step.phase = "running"
+        pacing.take(state, saga, step.plan.id)
+        pacing.wait(state, saga, step.plan.id, event.expires_at, at.at)
         if event.kind == "aggregate":
             saga.phase = "aggregating"
-        return (self._call(saga, step, event.kind, _direction(saga, step, event.kind)),)
+        return (call_of(saga, step, self._answer_to, at.at),)
 
     def _step_or_hook(self, saga: Saga, event: happened.StepScheduled) -> Step:
         if event.kind == "step":
@@ -148,38 +180,47 @@ class Folding:
     def _succeeded(self, state: SagaState, event: happened.StepSucceeded, _at: Position) -> Effects:
         saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.result, step.succeeded = "succeeded", event.result, True
-        step.begun = True
+        step.begun, step.in_doubt = True, False
+        saga.committed |= step.plan.role == "pivot"
+        pacing.mark_stuck(state, saga, step, False)
         if step.kind == "step":
-            saga.left -= 1
-            for dependant in step.dependants:
-                saga.steps[dependant].unmet -= 1
-            if step.dependants and saga.phase == "running":
-                free = [name for name in step.dependants if saga.steps[name].unmet == 0]
-                _release(state, saga, free)
+            pacing.done(state, saga, step)
+        return ()
+
+    def _skipped(self, state: SagaState, event: happened.StepSkipped, _at: Position) -> Effects:
+        step = state.sagas[event.saga_id].steps[event.step_id]
+        step.begun |= step.phase == "running"
+        saga, step = self._ended_call(state, event.saga_id, event.step_id)
+        step.phase = "skipped"
+        pacing.mark_stuck(state, saga, step, False)
+        pacing.done(state, saga, step)
         return ()
 
     def _retried(
-        self, state: SagaState, event: happened.StepRetryScheduled, _at: Position
+        self, state: SagaState, event: happened.StepRetryScheduled, at: Position
     ) -> Effects:
-        _, step = self._ended_call(state, event.saga_id, event.step_id)
+        saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.failure, step.begun = "retrying", event.failure, True
         step.deferrals, step.deferred_since = 0, None
-        state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
+        step.in_doubt = event.failure.kind in UNKNOWN_OUTCOMES
+        pacing.take(state, saga, step.plan.id)
+        pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
 
     def _deferred(self, state: SagaState, event: happened.StepDeferred, at: Position) -> Effects:
-        _, step = self._ended_call(state, event.saga_id, event.step_id)
+        saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.failure = "deferred", event.failure
         step.deferrals += 1
         if step.deferred_since is None:
             step.deferred_since = at.at
-        state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
+        pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
 
     def _step_failed(self, state: SagaState, event: happened.StepFailed, _at: Position) -> Effects:
         saga, step = self._ended_call(state, event.saga_id, event.step_id)
         step.phase, step.failure = "failed", event.failure
         step.begun |= event.begun
+        pacing.mark_stuck(state, saga, step, False)
         if saga.failed_step is None and saga.phase != "compensating":
             saga.failed_step = event.step_id
         return ()
@@ -190,14 +231,25 @@ class Folding:
         assert step is not None
         if step.phase == "running":
             saga.calls -= 1
-        state.timers.drop(f"{saga_id}/{step_id}")
+        questions.forget(saga, step)
+        pacing.unwait(state, saga, step_id)
         return saga, step
+
+    def _progressed(
+        self, state: SagaState, event: happened.StepProgressed, at: Position
+    ) -> Effects:
+        saga = state.sagas[event.saga_id]
+        step = saga.find(event.step_id)
+        assert step is not None
+        step.started = True
+        pacing.wait(state, saga, event.step_id, event.expires_at, at.at)
+        return ()
 
     def _abandoned(self, state: SagaState, event: happened.CallAbandoned, _at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         step = saga.find(event.step_id)
         assert step is not None
-        return (_cancel(saga, step, event.call_id),)
+        return (cancel_of(saga, step, event.call_id),)
 
     # -- backwards --------------------------------------------------------------------------
 
@@ -207,13 +259,16 @@ class Folding:
         saga = state.sagas[event.saga_id]
         saga.phase, saga.failure = "compensating", event.failure
         saga.ready.clear()
+        saga.unsettled.clear()
+        pacing.unwait(state, saga, WALL_TIME)
         state.backlog.pop(saga.saga_id, None)
         steps = [*saga.steps.values(), *saga.hooks.values()]
         for step in steps:
             if step.phase in ("retrying", "deferred"):
                 step.phase = "failed"
-                state.timers.drop(f"{saga.saga_id}/{step.plan.id}")
-        return [_cancel(saga, step, step.call_id) for step in steps if step.called]
+                pacing.mark_stuck(state, saga, step, False)
+                pacing.unwait(state, saga, step.plan.id)
+        return [cancel_of(saga, step, step.call_id) for step in steps if step.called]
 
     def _undoing(self, state: SagaState, event: happened.UndoingStarted, _at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
@@ -222,37 +277,48 @@ class Folding:
             saga.steps[step_id].blockers = blockers
         scheduled = [step for step in saga.steps.values() if step.scheduled]
         saga.undo_left = len(scheduled)
-        _release(state, saga, [step.plan.id for step in scheduled if step.blockers == 0])
+        pacing.release(state, saga, [step.plan.id for step in scheduled if step.blockers == 0])
         return ()
 
     def _undo(
-        self, state: SagaState, event: happened.StepCompensationScheduled, _at: Position
+        self, state: SagaState, event: happened.StepCompensationScheduled, at: Position
     ) -> Effects:
         saga = state.sagas[event.saga_id]
         step = saga.steps[event.step_id]
         step.phase, step.call_id = "compensating", event.call_id
         step.undo_attempt, step.deadline_at = event.attempt, event.deadline_at
-        _take(state, saga, step.plan.id)
-        state.timers.set(f"{saga.saga_id}/{step.plan.id}", event.expires_at)
-        return (self._call(saga, step, "compensate", step.result, event.in_doubt),)
+        step.asked_from = None
+        pacing.take(state, saga, step.plan.id)
+        pacing.wait(state, saga, step.plan.id, event.expires_at, at.at)
+        return (undo_of(saga, step, event.in_doubt, self._answer_to),)
 
     def _undo_retried(
-        self, state: SagaState, event: happened.StepCompensationRetryScheduled, _at: Position
+        self, state: SagaState, event: happened.StepCompensationRetryScheduled, at: Position
     ) -> Effects:
-        step = state.sagas[event.saga_id].steps[event.step_id]
+        saga = state.sagas[event.saga_id]
+        step = saga.steps[event.step_id]
+        questions.forget(saga, step)
         step.phase, step.failure = "compensation-retrying", event.failure
-        state.timers.set(f"{event.saga_id}/{event.step_id}", event.at)
+        pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
 
-    def _stuck(self, state: SagaState, event: happened.CompensationStuck, _at: Position) -> Effects:
-        state.sagas[event.saga_id].steps[event.step_id].stuck = True
+    def _stuck(
+        self,
+        state: SagaState,
+        event: happened.CompensationStuck | happened.StepStuck,
+        _at: Position,
+    ) -> Effects:
+        saga = state.sagas[event.saga_id]
+        step = saga.find(event.step_id)
+        assert step is not None
+        pacing.mark_stuck(state, saga, step, True)
         return ()
 
     def _compensated(
         self, state: SagaState, event: happened.StepCompensated, _at: Position
     ) -> Effects:
         saga, step = self._settled(state, event.saga_id, event.step_id)
-        step.phase, step.stuck = "compensated", False
+        step.phase = "compensated"
         saga.compensations.append(event.step_id)
         return ()
 
@@ -261,17 +327,59 @@ class Folding:
         step.phase = "passed-over"
         return ()
 
+    def _left_so(
+        self, state: SagaState, event: happened.StepCompensationSkipped, _at: Position
+    ) -> Effects:
+        saga, step = self._settled(state, event.saga_id, event.step_id)
+        step.phase = "compensation-skipped"
+        if len(saga.not_undone) < NOT_UNDONE_NAMED_MAX:
+            saga.not_undone.append(event.step_id)
+        return ()
+
     def _settled(self, state: SagaState, saga_id: str, step_id: str) -> tuple[Saga, Step]:
         saga = state.sagas[saga_id]
         step = saga.steps[step_id]
         saga.undo_left -= 1
-        state.timers.drop(f"{saga_id}/{step_id}")
-        _take(state, saga, step_id)
+        questions.forget(saga, step)
+        pacing.mark_stuck(state, saga, step, False)
+        pacing.unwait(state, saga, step_id)
+        pacing.take(state, saga, step_id)
         for need in step.plan.needs:
             saga.steps[need].blockers -= 1
-        free = [need for need in step.plan.needs if saga.steps[need].blockers == 0]
-        _release(state, saga, free)
+        needs = [saga.steps[need] for need in step.plan.needs]
+        free = [need.plan.id for need in needs if need.scheduled and need.blockers == 0]
+        pacing.release(state, saga, free)
         return saga, step
+
+    # -- control ----------------------------------------------------------------------------
+
+    def _accepted(self, state: SagaState, event: ControlAccepted, _at: Position) -> Effects:
+        return _answered(state, ControlAnswer(event.saga_id, event.request_id))
+
+    def _not_accepted(self, state: SagaState, event: ControlRefused, _at: Position) -> Effects:
+        return _answered(state, ControlAnswer(event.saga_id, event.request_id, event.failure))
+
+    def _paused(self, state: SagaState, event: SagaPaused, at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        saga.paused_by = event.actor
+        pacing.pause(state, saga, at.at)
+        return ()
+
+    def _resumed(self, state: SagaState, event: SagaResumed, at: Position) -> Effects:
+        pacing.resume(state, state.sagas[event.saga_id], at.at)
+        return ()
+
+    def _terminated(
+        self, state: SagaState, event: happened.SagaTerminated, at: Position
+    ) -> Effects:
+        saga = state.sagas[event.saga_id]
+        steps = [*saga.steps.values(), *saga.hooks.values()]
+        cancels = [cancel_of(saga, step, step.call_id) for step in steps if step.called]
+        failed_step, team = saga.failed_step, saga.team
+        result = TaskResult(
+            saga.saga_id, team, "terminated", failure=event.failure, failed_step=failed_step
+        )
+        return [*cancels, *self._end(state, result, at)]
 
     # -- the others -------------------------------------------------------------------------
 
@@ -282,61 +390,14 @@ class Folding:
         state.grace_until = event.until
         return ()
 
-    def _call(
-        self, saga: Saga, step: Step, kind: CallKind, recorded: Json, in_doubt: bool = False
-    ) -> Send:
-        way = "undo" if kind == "compensate" else "do"
-        call = Call(
-            step.call_id,
-            saga.saga_id,
-            step.plan.id,
-            kind,
-            step.plan.name,
-            step.plan.agent,
-            saga.team,
-            step.undo_attempt if kind == "compensate" else step.attempt,
-            saga.input if kind == "plan" else step.plan.input,
-            f"{saga.saga_id}/{step.plan.id}/{way}",
-            step.deadline_at,
-            self._answer_to,
-            None if in_doubt else recorded,
-            in_doubt,
-            None,
-            saga.traceparent,
-        )
-        if step.kind == "step":
-            return Send(BREAKER, call, key=step.plan.agent)
-        return Send(inbox(f"team.{saga.team}"), call, partition=0)
 
-
-def _cancel(saga: Saga, step: Step, call_id: str) -> Send:
-    cancel = CancelCall(call_id, saga.saga_id, step.plan.agent)
-    if step.kind == "step":
-        return Send(BREAKER, cancel, key=step.plan.agent)
-    return Send(inbox(f"team.{saga.team}"), cancel, partition=0)
-
-
-def _release(state: SagaState, saga: Saga, step_ids: Iterable[str]) -> None:
-    """Make steps ready: nothing holds them back any more."""
-    for step_id in step_ids:
-        saga.ready[step_id] = None
-    if saga.ready:
-        state.backlog[saga.saga_id] = None
-
-
-def _take(state: SagaState, saga: Saga, step_id: str) -> None:
-    """Take a step out of those that are ready, if it was."""
-    if saga.ready:
-        saga.ready.pop(step_id, None)
-        if not saga.ready:
-            state.backlog.pop(saga.saga_id, None)
-
-
-def _direction(saga: Saga, step: Step, kind: str) -> Json:
-    """Return what the call is given of other steps' results."""
-    if kind == "aggregate":
-        return {step_id: each.result for step_id, each in saga.steps.items()}
-    return {need: saga.steps[need].result for need in step.plan.needs}
+def _answered(state: SagaState, answer: ControlAnswer) -> Effects:
+    if not answer.request_id:
+        return ()
+    state.controls[answer.request_id] = answer
+    while len(state.controls) > CONTROLS_REMEMBERED_MAX:
+        state.controls.popitem(last=False)
+    return (Local(Announce(announcement_subject(answer.request_id), answer)),)
 
 
 def _hook(event: happened.StepScheduled, team: str) -> PlannedStep:
@@ -360,12 +421,24 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.TaskRefused: Folding._refused,
     happened.TaskRejoined: Folding._rejoined,
     happened.SagaOpened: Folding._opened,
+    happened.BudgetSpent: Folding._spent,
+    happened.WallTimePassed: Folding._late,
     happened.PlanRecorded: Folding._planned,
     happened.StepScheduled: Folding._scheduled,
     happened.StepSucceeded: Folding._succeeded,
     happened.StepRetryScheduled: Folding._retried,
     happened.StepDeferred: Folding._deferred,
     happened.StepFailed: Folding._step_failed,
+    happened.StepOmitted: lambda _, state, event, at: branching.fold_omitted(state, event, at),
+    happened.StepReleased: lambda _, state, event, at: branching.fold_released(state, event, at),
+    happened.StepExpanded: lambda _, state, event, at: branching.fold_expanded(state, event, at),
+    happened.StepJoined: lambda _, state, event, at: branching.fold_joined(state, event, at),
+    happened.StepStuck: Folding._stuck,
+    happened.StepProgressed: Folding._progressed,
+    QuestionAsked: lambda _, state, event, at: questions.fold_asked(state, event, at),
+    QuestionAnswered: lambda _, state, event, at: questions.fold_answered(state, event, at),
+    QuestionExpired: lambda _, state, event, at: questions.fold_expired(state, event, at),
+    SignalKept: lambda _, state, event, at: questions.fold_kept(state, event, at),
     happened.CallAbandoned: Folding._abandoned,
     happened.CompensationStarted: Folding._turned,
     happened.UndoingStarted: Folding._undoing,
@@ -378,5 +451,12 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.SagaCompleted: Folding._completed,
     happened.SagaCompensated: Folding._undone,
     happened.SagaFailed: Folding._failed,
+    happened.SagaTerminated: Folding._terminated,
+    ControlAccepted: Folding._accepted,
+    ControlRefused: Folding._not_accepted,
+    SagaPaused: Folding._paused,
+    SagaResumed: Folding._resumed,
+    happened.StepSkipped: Folding._skipped,
+    happened.StepCompensationSkipped: Folding._left_so,
     happened.GraceGiven: Folding._grace,
 }

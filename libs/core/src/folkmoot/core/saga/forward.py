@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 
 from folkmoot.core.messages import Failure, Outcome
 from folkmoot.core.saga.backward import Ending, begin_undoing
+from folkmoot.core.saga.conditions import holds
 from folkmoot.core.saga.events import (
+    CallAbandoned,
     CompensationStarted,
     ForwardKind,
     PlannedStep,
     PlanRecorded,
     SagaCompleted,
     StepDeferred,
+    StepExpanded,
     StepFailed,
+    StepJoined,
+    StepOmitted,
+    StepProgressed,
+    StepReleased,
     StepRetryScheduled,
     StepScheduled,
+    StepSkipped,
+    StepStuck,
     StepSucceeded,
 )
-from folkmoot.core.saga.plan import InvalidPlan, parse_plan
+from folkmoot.core.saga.plan import parse_plan
 from folkmoot.core.saga.settings import (
     AGGREGATE,
     DETAIL_CHARS_MAX,
@@ -27,8 +36,9 @@ from folkmoot.core.saga.settings import (
     Backoff,
     SagaSettings,
 )
+from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, Step
-from folkmoot.core.saga.waiting import asked_ms, reason, wait_ms
+from folkmoot.core.saga.waiting import TIMED_OUT, UNKNOWN_OUTCOMES, asked_ms, reason, wait_ms
 
 Events = list[object]
 
@@ -65,6 +75,9 @@ def schedule(
     Each try has a call id of its own, so that no answer is taken for that of another.
     """
     deadline_at = now + step.timeout_ms
+    expires_at = deadline_at
+    if step.queue_timeout_ms:
+        expires_at = min(expires_at, now + step.queue_timeout_ms)
     tried = f"{attempt}.{deferrals}" if deferrals else f"{attempt}"
     return StepScheduled(
         saga_id,
@@ -73,12 +86,14 @@ def schedule(
         attempt,
         f"{saga_id}/{step.id}/do/{tried}",
         deadline_at,
-        deadline_at + settings.answer_grace_ms,
+        expires_at + settings.answer_grace_ms,
     )
 
 
 def reschedule(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
     """Return the next attempt of a step whose time has come; a deferred attempt is the same."""
+    if step.plan.each:
+        return _expand(saga, step, now, settings)
     attempt = step.attempt if step.phase == "deferred" else step.attempt + 1
     plan = policy(saga, step, settings)
     return [schedule(saga.saga_id, plan, step.kind, attempt, now, settings, step.deferrals)]
@@ -90,13 +105,43 @@ def policy(saga: Saga, step: Step, settings: SagaSettings) -> PlannedStep:
 
 
 def answered(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaSettings) -> Events:
-    """Return what an answer about a forward call brings about."""
+    """Return what an answer about a forward call brings about.
+
+    A call that has shown signs of life was not refused, whatever its answer says.
+    """
     if outcome.status == "succeeded":
         return _succeeded(saga, step, outcome, now, settings)
-    failure, refused = reason(outcome), outcome.status == "refused"
-    if refused and failure.retryable and saga.phase != "compensating":
+    failure = reason(outcome)
+    refused = outcome.status == "refused" and not step.started
+    may_come_again = failure.retryable or must_go_on(saga, step, step.in_doubt)
+    if refused and may_come_again and saga.phase != "compensating":
         return _deferred(saga, step, failure, now, settings)
     return failed(saga, step, failure, now, settings, begun=not refused)
+
+
+def may_return(saga: Saga) -> bool:
+    """Whether a saga can still be turned back: its pivot has no effect, for all that is known."""
+    pivot = saga.steps.get(saga.pivot or "")
+    in_doubt = pivot is not None and (pivot.phase == "running" or pivot.in_doubt)
+    return not saga.committed and not in_doubt
+
+
+def stopped(
+    saga: Saga, step: Step, outcome: Outcome, failure: Failure, now: int, settings: SagaSettings
+) -> Events | None:
+    """Return how a saga over its budget is turned back when a call ends, None if it goes on."""
+    if saga.phase not in ("planning", "running") or not may_return(saga):
+        return None
+    if outcome.status != "succeeded":
+        return (
+            None if outcome.status == "refused" else _lost(saga, step, failure, now, settings, True)
+        )
+    if step.kind == "plan":
+        return _lost(saga, step, failure, now, settings, begun=True)
+    if saga.left == 1:
+        return None
+    ending = Ending(step.plan.id, succeeded=True, begun=True)
+    return [_success(saga, step, outcome), *turn_back(saga, failure, now, settings, ending)]
 
 
 def failed(
@@ -114,19 +159,49 @@ def failed(
     """
     if saga.phase == "compensating":
         return _given_up(saga, step, failure, now, settings, begun)
-    plan = policy(saga, step, settings)
-    if failure.retryable and step.attempt < plan.attempts:
-        backoff = Backoff(plan.initial_ms, plan.factor, plan.cap_ms)
-        wait = wait_ms(backoff, step.attempt, f"{saga.saga_id}/{plan.id}")
-        at = now + max(wait, asked_ms(failure, settings))
-        return [StepRetryScheduled(saga.saga_id, plan.id, step.attempt, at, failure)]
+    plan, attempt = policy(saga, step, settings), step.attempt
+    backoff = Backoff(plan.initial_ms, plan.factor, plan.cap_ms)
+    at = _next_at(saga, step, backoff, failure, now, settings)
+    if failure.retryable and attempt < plan.attempts and _has_time(step, plan, at):
+        return [StepRetryScheduled(saga.saga_id, plan.id, attempt, at, failure)]
+    if must_go_on(saga, step, failure.kind in UNKNOWN_OUTCOMES):
+        at = _next_at(saga, step, settings.compensation_backoff, failure, now, settings)
+        again = StepRetryScheduled(saga.saga_id, plan.id, attempt, at, failure)
+        return [again, *_stuck(saga, step, failure)]
     return _lost(saga, step, failure, now, settings, begun)
+
+
+def must_go_on(saga: Saga, step: Step, in_doubt: bool) -> bool:
+    """Whether a step may not fail for good: there is no way back, or nobody knows whether there is.
+
+    A pivot that may have taken effect is tried until it is known whether it has.
+    """
+    role = step.plan.role
+    return saga.committed or role == "retriable" or (role == "pivot" and in_doubt)
+
+
+def _next_at(
+    saga: Saga, step: Step, backoff: Backoff, failure: Failure, now: int, settings: SagaSettings
+) -> int:
+    wait = wait_ms(backoff, step.attempt, f"{saga.saga_id}/{step.plan.id}")
+    return now + max(wait, asked_ms(failure, settings))
+
+
+def _has_time(step: Step, plan: PlannedStep, at: int) -> bool:
+    """Whether an attempt that begins at `at` is within the time for all attempts together."""
+    began_at = at if step.began_at is None else step.began_at
+    return not plan.total_ms or at < began_at + plan.total_ms
+
+
+def _stuck(saga: Saga, step: Step, failure: Failure) -> Events:
+    return [] if step.stuck else [StepStuck(saga.saga_id, step.plan.id, step.attempt, failure)]
 
 
 def _lost(
     saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings, begun: bool
 ) -> Events:
-    ending = Ending(step.plan.id, succeeded=False, begun=begun or step.begun)
+    called = step.phase == "running"
+    ending = Ending(step.plan.id, False, begun or step.begun, called)
     return [
         StepFailed(saga.saga_id, step.plan.id, step.attempt, failure, begun),
         *turn_back(saga, failure, now, settings, ending),
@@ -140,9 +215,9 @@ def turn_back(
 
     Calls still under way are awaited, so that no forward effect comes after its compensation.
     """
-    step_id = None if ending is None else ending.step_id
+    step_id = None if ending is None or ending.succeeded else ending.step_id
     events: Events = [CompensationStarted(saga.saga_id, failure, step_id)]
-    if saga.calls > (0 if ending is None else 1):
+    if saga.calls > (ending is not None and ending.called):
         return events
     return events + begin_undoing(saga, failure, step_id, now, settings, ending)
 
@@ -166,12 +241,16 @@ def _awaited(saga: Saga, now: int, settings: SagaSettings, ending: Ending) -> Ev
 
 def _deferred(saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings) -> Events:
     since = step.deferred_since if step.deferred_since is not None else now
-    if now - since >= settings.deferred_ms_max:
+    too_long = now - since >= settings.deferred_ms_max
+    if too_long and not must_go_on(saga, step, step.in_doubt):
         return _lost(saga, step, failure, now, settings, begun=False)
     unasked = failure.retry_after_ms is None
     wait = settings.deferral_ms if unasked else asked_ms(failure, settings)
+    if too_long or not failure.retryable:
+        wait = max(wait, settings.compensation_backoff.cap_ms)
     spread = wait_ms(Backoff(max(1, wait // 5), 1.0, max(1, wait // 5)), 1, f"{step.call_id}/{now}")
-    return [StepDeferred(saga.saga_id, step.plan.id, step.attempt, now + wait + spread, failure)]
+    again = StepDeferred(saga.saga_id, step.plan.id, step.attempt, now + wait + spread, failure)
+    return [again, *(_stuck(saga, step, failure) if too_long or not failure.retryable else [])]
 
 
 def _succeeded(
@@ -188,6 +267,18 @@ def _succeeded(
     return events + _next(saga, step, now, settings)
 
 
+def skipped(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+    """Return how a saga goes on without a step's result."""
+    return [StepSkipped(saga.saga_id, step.plan.id), *_next(saga, step, now, settings)]
+
+
+def taken_up(saga: Saga, now: int, settings: SagaSettings) -> Events:
+    """Return what begins besides the steps that are ready when a saga is resumed."""
+    if saga.phase == "running" and saga.left == 0:
+        return [_aggregate(saga.saga_id, saga.team, now, settings)]
+    return []
+
+
 def _success(saga: Saga, step: Step, outcome: Outcome) -> StepSucceeded:
     """Return the event of a success; what a hook returned stands in the event that follows it."""
     return StepSucceeded(
@@ -202,26 +293,87 @@ def _success(saga: Saga, step: Step, outcome: Outcome) -> StepSucceeded:
 
 
 def _next(saga: Saga, done: Step, now: int, settings: SagaSettings) -> Events:
-    """Return what becomes ready when `done` is done."""
+    """Return what begins when `done` is done."""
+    if saga.paused:
+        return []
     if saga.left == 1:
         return [_aggregate(saga.saga_id, saga.team, now, settings)]
     dependants = (saga.steps[name] for name in done.dependants)
-    ready = (step.plan for step in dependants if step.unmet == 1)
-    return _begin(saga.saga_id, ready, now, settings)
+    ready = [step for step in dependants if step.unmet == 1 and not step.special]
+    if saga.room is None:
+        return _begin(saga, ready, None, now, settings)
+    return [] if saga.ready else _begin(saga, ready, saga.room + done.active, now, settings)
+
+
+def timed_out(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+    """Return what follows when a call was not answered, or not begun, or went silent."""
+    plan = policy(saga, step, settings)
+    if now < step.deadline_at and step.started:
+        kind, what = "heartbeat-timed-out", f"no sign of life came for {plan.heartbeat_ms:,} ms"
+    elif now < step.deadline_at:
+        kind, what = "queue-timed-out", f"no worker began it within {plan.queue_timeout_ms:,} ms"
+    else:
+        kind, what = TIMED_OUT, f"no answer came within {plan.timeout_ms:,} ms"
+    abandoned = CallAbandoned(saga.saga_id, step.plan.id, step.call_id)
+    return [abandoned, *failed(saga, step, Failure(kind, what), now, settings)]
+
+
+def progressed(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+    """Return until when a call is awaited that was begun, or shows that it goes on."""
+    plan = step.plan
+    if step.questions or (step.started and not plan.heartbeat_ms):
+        return []
+    expires_at = step.deadline_at
+    if plan.heartbeat_ms:
+        expires_at = min(expires_at, now + plan.heartbeat_ms)
+    expires_at += settings.answer_grace_ms
+    return [StepProgressed(saga.saga_id, plan.id, step.call_id, expires_at)]
 
 
 def go_on(saga: Saga, now: int, settings: SagaSettings) -> Events:
-    """Return how more of the steps begin that are ready."""
-    ready = (saga.steps[name].plan for name in saga.ready)
-    return _begin(saga.saga_id, ready, now, settings)
+    """Return what becomes of steps that are ready: they are settled otherwise, or begin."""
+    events: Events = []
+    ended = 0
+    for step_id in islice(saga.unsettled, settings.wave_max):
+        step = saga.steps[step_id]
+        if step.phase == "joining":
+            events.append(StepJoined(saga.saga_id, step_id))
+        elif step.plan.when and not holds(step.plan.when, saga.steps[step.plan.when.step].result):
+            events.append(StepOmitted(saga.saga_id, step_id))
+        elif step.plan.each:
+            return events or _expand(saga, step, now, settings)
+        else:
+            events.append(StepReleased(saga.saga_id, step_id))
+            continue
+        ended += 1
+    if ended and saga.left == ended:
+        return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
+    if events:
+        return events
+    ready = [saga.steps[name] for name in islice(saga.ready, settings.wave_max)]
+    return _begin(saga, ready, saga.room, now, settings)
 
 
-def _begin(saga_id: str, ready: Iterable[PlannedStep], now: int, settings: SagaSettings) -> Events:
-    """Return how steps begin, as many as one entry has room for."""
-    return [
-        schedule(saga_id, step, "step", 1, now, settings)
-        for step in islice(ready, settings.wave_max)
-    ]
+def _expand(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
+    source = saga.steps[step.plan.each].result
+    items = [] if source is None else source
+    if not isinstance(items, list):
+        detail = f"the result of {step.plan.each!r} is no list, but {type(items).__name__}"
+        failure = Failure("not-a-list", detail, retryable=False)
+    elif len(saga.steps) + len(items) > settings.steps_max:
+        detail = f"{len(items):,} items would make more steps than {settings.steps_max:,}"
+        failure = Failure("too-many-steps", detail, retryable=False)
+    else:
+        return [StepExpanded(saga.saga_id, step.plan.id, len(items))]
+    return failed(saga, step, failure, now, settings, begun=False)
+
+
+def _begin(
+    saga: Saga, ready: Sequence[Step], room: int | None, now: int, settings: SagaSettings
+) -> Events:
+    """Return how steps begin, as many as the saga and one entry have room for."""
+    most = settings.wave_max if room is None else min(room, settings.wave_max)
+    return [schedule(saga.saga_id, step.plan, "step", 1, now, settings) for step in ready[:most]]
 
 
 def _aggregate(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:
@@ -236,12 +388,14 @@ def _planned(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaS
         return failed(saga, step, failure, now, settings)
     events: Events = [
         _success(saga, step, outcome),
-        PlanRecorded(saga.saga_id, plan.hash, plan.steps),
+        PlanRecorded(saga.saga_id, plan.hash, plan.steps, plan.max_parallel),
     ]
+    if saga.paused:
+        return events
     if not plan.steps:
         return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
-    first = (step for step in plan.steps if not step.needs)
-    return events + _begin(saga.saga_id, first, now, settings)
+    first = [Step(step, "step") for step in plan.steps if not step.needs]
+    return events + _begin(saga, first, plan.max_parallel or None, now, settings)
 
 
 def first_call(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:

@@ -17,17 +17,19 @@ from typing import Any
 
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
 from folkmoot.core.messages import (
+    Answer,
     Call,
+    CallProgress,
     CancelCall,
-    CancelSaga,
     Failure,
     Outcome,
+    Question,
     Task,
     TaskResult,
     TeamFormed,
 )
 from folkmoot.core.names import by_wire_name
-from folkmoot.core.saga import backward, forward
+from folkmoot.core.saga import backward, budgets, controlling, forward, questions
 from folkmoot.core.saga.events import (
     EVENTS,
     CallAbandoned,
@@ -37,15 +39,19 @@ from folkmoot.core.saga.events import (
     TaskRefused,
     TaskRejoined,
     TeamKnown,
+    WallTimePassed,
 )
 from folkmoot.core.saga.folding import Folding
-from folkmoot.core.saga.settings import DETAIL_CHARS_MAX, SagaSettings
+from folkmoot.core.saga.settings import SagaSettings
 from folkmoot.core.saga.state import Saga, SagaState, Step
+from folkmoot.core.saga.waiting import TIMED_OUT
 
-INPUTS = by_wire_name(Task, Outcome, CancelSaga, TeamFormed)
-OUTPUTS = by_wire_name(Call, CancelCall, TaskResult)
+INPUTS = by_wire_name(Task, Outcome, CallProgress, Question, TeamFormed, *controlling.KINDS)
+OUTPUTS = by_wire_name(Call, CancelCall, TaskResult, Answer)
 TEAMS_NAMED_MAX = 10
 TEAM_CHARS_SHOWN = 100
+FOREIGN_ID_CHARS_MAX = 600
+"""Of the ids of an answer that nobody waits for: our own are shorter, others are recorded too."""
 
 Events = Sequence[object]
 
@@ -61,10 +67,13 @@ class SagaMachine:
     def __init__(self, settings: SagaSettings, partition: int) -> None:
         self._settings = settings
         self._folding = Folding(partition)
+        control: Callable[[SagaState, Any, int], Events] = self._decide_control
         self._deciders: dict[type, Callable[[SagaState, Any, int], Events]] = {
+            **dict.fromkeys(controlling.KINDS, control),
             Task: self._decide_task,
             Outcome: self._decide_outcome,
-            CancelSaga: self._decide_cancel,
+            CallProgress: self._decide_progress,
+            Question: self._decide_question,
             TeamFormed: self._decide_team,
             Tick: self._decide_tick,
             Led: self._decide_led,
@@ -102,7 +111,7 @@ class SagaMachine:
         if (problem := self._problem(state, task)) is not None:
             return (TaskRefused(task.saga_id, task.team, problem),)
         return (
-            SagaOpened(task.saga_id, task.team, task.input, task.traceparent),
+            SagaOpened(task.saga_id, task.team, task.input, task.traceparent, task.budget),
             forward.first_call(task.saga_id, task.team, now, self._settings),
         )
 
@@ -127,22 +136,41 @@ class SagaMachine:
 
     def _decide_outcome(self, state: SagaState, outcome: Outcome, now: int) -> Events:
         saga = state.sagas.get(outcome.saga_id)
-        if saga is None:
-            return ()
-        step = saga.find(outcome.step_id)
-        if step is None or not step.called or step.call_id != outcome.call_id:
-            return (OutcomeIgnored(saga.saga_id, outcome.step_id, outcome.call_id, outcome.status),)
+        step = None if saga is None else saga.find(outcome.step_id)
+        if saga is None or step is None or not step.called or step.call_id != outcome.call_id:
+            spent = [] if saga is None else budgets.spending(saga, outcome)
+            return (_ignored(outcome), *spent)
         if step.phase == "compensating":
-            return backward.undo_answered(saga, step, outcome, now, self._settings)
+            undone = backward.undo_answered(saga, step, outcome, now, self._settings)
+            return budgets.spending(saga, outcome) + undone
+        return budgets.spending(saga, outcome) + self._answered(saga, step, outcome, now)
+
+    def _answered(self, saga: Saga, step: Step, outcome: Outcome, now: int) -> list[object]:
+        failure = budgets.exceeded(saga, outcome.usage)
+        if failure is not None:
+            stopped = forward.stopped(saga, step, outcome, failure, now, self._settings)
+            if stopped is not None:
+                return stopped
         return forward.answered(saga, step, outcome, now, self._settings)
 
-    def _decide_cancel(self, state: SagaState, cancel: CancelSaga, now: int) -> Events:
-        saga = state.sagas.get(cancel.saga_id)
-        if saga is None or saga.phase == "compensating":
+    def _decide_control(self, state: SagaState, request: object, now: int) -> Events:
+        return controlling.decide_control(state, request, now, self._settings)
+
+    def _decide_progress(self, state: SagaState, progress: CallProgress, now: int) -> Events:
+        saga = state.sagas.get(progress.saga_id)
+        step = None if saga is None else saga.find(progress.step_id)
+        if saga is None or step is None or step.call_id != progress.call_id:
             return ()
-        why = f"cancelled by {cancel.actor}" + (f": {cancel.reason}" if cancel.reason else "")
-        failure = Failure("cancelled", why[:DETAIL_CHARS_MAX], retryable=False)
-        return forward.turn_back(saga, failure, now, self._settings)
+        return (
+            forward.progressed(saga, step, now, self._settings) if step.phase == "running" else ()
+        )
+
+    def _decide_question(self, state: SagaState, question: Question, now: int) -> Events:
+        saga = state.sagas.get(question.saga_id)
+        step = None if saga is None else saga.find(question.step_id)
+        if saga is None or step is None or not step.called or step.call_id != question.call_id:
+            return ()
+        return questions.asked(saga, step, question, now, self._settings)
 
     # -- time -------------------------------------------------------------------------------
 
@@ -164,13 +192,15 @@ class SagaMachine:
             if saga_id not in touched:
                 touched.add(saga_id)
                 saga = state.sagas[saga_id]
-                events += self._go_on(saga, now) if not step_id else self._timer(saga, step_id, now)
+                events += (
+                    self._go_on(saga, now) if step_id is None else self._timer(saga, step_id, now)
+                )
         return events
 
-    def _due(self, state: SagaState, now: int) -> Iterator[tuple[str, str]]:
+    def _due(self, state: SagaState, now: int) -> Iterator[tuple[str, str | None]]:
         """Yield the saga and step of each timer that is due; no step where some are ready."""
         for saga_id in state.backlog:
-            yield saga_id, ""
+            yield saga_id, None
         if now >= state.grace_until:
             for key in state.timers.due(now, self._settings.wave_max):
                 saga_id, _, step_id = key.rpartition("/")
@@ -180,14 +210,25 @@ class SagaMachine:
         going_on = backward.go_on_undoing if saga.undoing else forward.go_on
         return going_on(saga, now, self._settings)
 
+    def _time_is_over(self, saga: Saga, now: int) -> Events:
+        events: list[object] = [WallTimePassed(saga.saga_id)]
+        if saga.phase not in ("planning", "running") or not forward.may_return(saga):
+            return events
+        over = budgets.time_over(saga)
+        return events + forward.turn_back(saga, over, now, self._settings)
+
     def _timer(self, saga: Saga, step_id: str, now: int) -> Events:
+        if step_id == budgets.WALL_TIME:
+            return self._time_is_over(saga, now)
         step = saga.find(step_id)
         assert step is not None, f"timer of unknown step {step_id}"
+        if expired := questions.expired(saga, step, now, self._settings):
+            return expired
         match step.phase:
             case "running":
-                return self._timed_out(saga, step, now)
+                return forward.timed_out(saga, step, now, self._settings)
             case "compensating":
-                failure = Failure("timed-out", "no answer came before its deadline")
+                failure = Failure(TIMED_OUT, "no answer came before its deadline")
                 abandoned = CallAbandoned(saga.saga_id, step_id, step.call_id)
                 retry = backward.undo_failed(saga, step, failure, now, self._settings)
                 return [abandoned, *retry]
@@ -199,8 +240,9 @@ class SagaMachine:
                     backward.schedule_undo(saga, step, now, self._settings, succeeded=succeeded)
                 ]
 
-    def _timed_out(self, saga: Saga, step: Step, now: int) -> Events:
-        limit_ms = forward.policy(saga, step, self._settings).timeout_ms
-        failure = Failure("timed-out", f"no answer came within {limit_ms:,} ms")
-        abandoned = CallAbandoned(saga.saga_id, step.plan.id, step.call_id)
-        return [abandoned, *forward.failed(saga, step, failure, now, self._settings)]
+
+def _ignored(outcome: Outcome) -> OutcomeIgnored:
+    saga_id, step_id, call_id = (
+        each[:FOREIGN_ID_CHARS_MAX] for each in (outcome.saga_id, outcome.step_id, outcome.call_id)
+    )
+    return OutcomeIgnored(saga_id, step_id, call_id, outcome.status)

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from folkmoot.core.messages import Json
-from folkmoot.core.saga.events import PlannedStep
+from folkmoot.core.saga.conditions import COMPARISONS
+from folkmoot.core.saga.events import Condition, PlannedStep, Role
 from folkmoot.core.saga.settings import RESERVED_IDS, SagaSettings
+from folkmoot.core.saga.shape import InvalidPlan, check_shape
 
 STEP_FIELDS = frozenset(
-    {"id", "name", "agent", "input", "needs", "timeout_ms", "retry", "compensable"}
+    {
+        "id",
+        "name",
+        "agent",
+        "input",
+        "needs",
+        "timeout_ms",
+        "retry",
+        "compensable",
+        "role",
+        "queue_timeout_ms",
+        "heartbeat_ms",
+        "when",
+        "each",
+    }
 )
-RETRY_FIELDS = frozenset({"attempts", "initial_ms", "factor", "cap_ms"})
+PLAN_FIELDS = frozenset({"steps", "max_parallel"})
+WHEN_FIELDS = frozenset({"step", "path", "op", "value"})
+RETRY_FIELDS = frozenset({"attempts", "initial_ms", "factor", "cap_ms", "total_ms"})
+ROLES: tuple[Role, ...] = ("ordinary", "pivot", "retriable")
 
-NAMES_BYTES = 105
+NAMES_BYTES = sum(len(name) + len('"":') for name in PlannedStep.__slots__)
 """What the names of a step's fields add to their values in the log."""
 
 ATTEMPTS_MAX = 1_000_000
@@ -26,45 +45,45 @@ ATTEMPTS_MAX = 1_000_000
 FACTOR_MAX = 1_000_000
 """Of a back-off: it reaches any cap with the second attempt."""
 
-CYCLE_STEPS_SHOWN_MAX = 10
-
-
-class InvalidPlan(ValueError):
-    """A plan cannot be run. The message says what is wrong with which step."""
-
 
 class Plan(NamedTuple):
     """Steps that can be run, in the plan's order, and what tells them from any others."""
 
     steps: tuple[PlannedStep, ...]
     hash: str
+    max_parallel: int
 
 
 def parse_plan(plan: Json, settings: SagaSettings) -> Plan:
-    """Return the plan that a leader's hook returned.
+    """Return the plan that a leader's hook returned: steps, or `steps` with a `max_parallel`.
 
     Raises:
         InvalidPlan: it is not a list of steps, they contradict each other, or are too many.
     """
+    max_parallel = 0
+    if isinstance(plan, dict):
+        _check_fields(plan, PLAN_FIELDS)
+        max_parallel = _number(plan, "max_parallel", 0, 0, settings.steps_max)
+        plan = plan.get("steps")
     if not isinstance(plan, list):
         raise InvalidPlan(f"a plan is a list of steps, not {type(plan).__name__}")
     if len(plan) > settings.steps_max:
         raise InvalidPlan(f"{len(plan):,} steps, the limit is {settings.steps_max:,}")
     steps = tuple(_step(number, step, settings) for number, step in enumerate(plan))
-    _check_ids(steps)
-    _check_needs(steps)
+    check_shape(steps)
     text = _text_of(steps)
     if (size := len(text) + NAMES_BYTES * len(steps)) > settings.plan_bytes_max:
         raise InvalidPlan(
             f"{size:,} bytes, the limit is {settings.plan_bytes_max:,}: "
             "plan fewer steps, or pass references to their inputs"
         )
-    return Plan(steps, blake2b(text.encode(), digest_size=16).hexdigest())
+    pinned = f"{max_parallel}{text}" if max_parallel else text
+    return Plan(steps, blake2b(pinned.encode(), digest_size=16).hexdigest(), max_parallel)
 
 
 def _text_of(steps: Sequence[PlannedStep]) -> str:
     fields = [[getattr(step, name) for name in PlannedStep.__slots__] for step in steps]
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), default=asdict)
 
 
 def _step(number: int, step: Json, settings: SagaSettings) -> PlannedStep:
@@ -96,6 +115,12 @@ def _parsed(step: Mapping[str, Any], settings: SagaSettings) -> PlannedStep:
         _factor(retry),
         _number(retry, "cap_ms", 30_000, 0, longest),
         _flag(step, "compensable"),
+        _role(step),
+        _number(retry, "total_ms", 0, 0, longest),
+        _number(step, "queue_timeout_ms", 0, 0, longest),
+        _number(step, "heartbeat_ms", 0, 0, longest),
+        _when(step),
+        _each(step),
     )
 
 
@@ -151,56 +176,33 @@ def _flag(step: Mapping[str, Any], name: str) -> bool:
     return value
 
 
-def _check_ids(steps: Sequence[PlannedStep]) -> None:
-    seen: set[str] = set()
-    for step in steps:
-        if step.id in seen:
-            raise InvalidPlan(f"two steps have the id {step.id!r}: give one of them another")
-        seen.add(step.id)
+def _role(step: Mapping[str, Any]) -> Role:
+    value = step.get("role", "ordinary")
+    for role in ROLES:
+        if value == role:
+            return role
+    raise InvalidPlan(f"role must be one of: {', '.join(ROLES)}")
 
 
-def _check_needs(steps: Sequence[PlannedStep]) -> None:
-    needs = {step.id: step.needs for step in steps}
-    for step in steps:
-        for need in step.needs:
-            if need not in needs:
-                raise InvalidPlan(f"step {step.id!r} needs {need!r}, which is not in the plan")
-    stuck = _unorderable(needs)
-    if stuck:
-        raise InvalidPlan(f"steps need each other in a cycle: {_shown(_cycle(needs, stuck))}")
+def _when(step: Mapping[str, Any]) -> Condition | None:
+    value = step.get("when")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise InvalidPlan("when must be an object")
+    _check_fields(value, WHEN_FIELDS)
+    op, path = value.get("op", "truthy"), value.get("path", [])
+    if op not in COMPARISONS:
+        raise InvalidPlan(f"op must be one of: {', '.join(COMPARISONS)}")
+    if not isinstance(path, list) or not all(isinstance(part, str | int) for part in path):
+        raise InvalidPlan("path must be a list of names and numbers")
+    return Condition(_text(value, "step"), tuple(path), op, value.get("value"))
 
 
-def _unorderable(needs: Mapping[str, Sequence[str]]) -> set[str]:
-    """Return the steps that no order can satisfy (Kahn, 1962)."""
-    unmet = {step_id: len(needed) for step_id, needed in needs.items()}
-    dependants: dict[str, list[str]] = {step_id: [] for step_id in needs}
-    for step_id, needed in needs.items():
-        for need in needed:
-            dependants[need].append(step_id)
-    ready = deque(step_id for step_id, count in unmet.items() if count == 0)
-    while ready:
-        step_id = ready.popleft()
-        del unmet[step_id]
-        for dependant in dependants[step_id]:
-            unmet[dependant] -= 1
-            if unmet[dependant] == 0:
-                ready.append(dependant)
-    return set(unmet)
-
-
-def _cycle(needs: Mapping[str, Sequence[str]], stuck: set[str]) -> list[str]:
-    """Return one cycle among `stuck`, beginning and ending with the same step."""
-    path, places = [min(stuck)], {min(stuck): 0}
-    while True:
-        following = next(need for need in needs[path[-1]] if need in stuck)
-        if following in places:
-            return [*path[places[following] :], following]
-        places[following] = len(path)
-        path.append(following)
-
-
-def _shown(cycle: Sequence[str]) -> str:
-    if len(cycle) <= CYCLE_STEPS_SHOWN_MAX:
-        return " → ".join(cycle)
-    shown = cycle[: CYCLE_STEPS_SHOWN_MAX - 1]
-    return " → ".join([*shown, f"… ({len(cycle) - 1:,} steps in all)", cycle[-1]])
+def _each(step: Mapping[str, Any]) -> str:
+    value = step.get("each", "")
+    if not isinstance(value, str):
+        raise InvalidPlan("each must be the id of a step")
+    if value and step.get("input") is not None:
+        raise InvalidPlan("each and input exclude each other: the items are the inputs")
+    return value

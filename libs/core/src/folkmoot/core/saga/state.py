@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from folkmoot.core.deadlines import Deadlines
-from folkmoot.core.messages import Failure, Json, TaskResult
+from folkmoot.core.messages import Address, Budget, Failure, Json, TaskResult, Usage
+from folkmoot.core.saga.answers import ControlAnswer
 from folkmoot.core.saga.events import ForwardKind, PlannedStep
 
 ENDED_REMEMBERED_MAX = 20_000
@@ -18,6 +19,15 @@ ENDED_DESCRIBED_MAX = 1_000
 
 STEPS_DESCRIBED_MAX = 200
 """Steps shown of an ended saga, so that a thousand large ones fit into memory."""
+
+NOT_UNDONE_NAMED_MAX = 100
+"""Skipped compensations that a saga's result names."""
+
+CONTROLS_REMEMBERED_MAX = 5_000
+"""Answers to requests that can be asked for; whoever asked did so moments ago."""
+
+NO_BUDGET = Budget()
+NOTHING_SPENT = Usage()
 
 Phase = Literal["planning", "running", "aggregating", "compensating"]
 StepPhase = Literal[
@@ -31,23 +41,56 @@ StepPhase = Literal[
     "compensation-retrying",
     "compensated",
     "passed-over",
+    "skipped",
+    "omitted",
+    "joining",
+    "compensation-skipped",
 ]
 FORWARD_CALLED: frozenset[StepPhase] = frozenset({"running"})
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A question that waits for its answer."""
+
+    call_id: str
+    key: str
+    prompt: str
+    schema: Json
+    signal: str
+    deadline_at: int
+    answer_to: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a question was closed; another attempt that asks it is told the same."""
+
+    answered: bool
+    value: Json
+    actor: str
 
 
 @dataclass(slots=True)
 class Step:
     """One step, or one of the leader's hooks, of an open saga.
 
-    `unmet` counts needs without a result; `blockers`, while undoing, dependants not yet undone.
-    `begun` says that an earlier attempt may have had an effect; `deferrals` counts the refusals of
-    the present one.
+    `parts` are the steps into which it was expanded, of which it is the `whole`; `passed` says that
+    it was expanded or omitted. `unmet` counts needs without a result; `blockers`, while undoing,
+    dependants not yet undone. `begun` says that an earlier attempt may have had an effect,
+    `in_doubt` that the last one that was let in may even have succeeded; `deferrals` counts the
+    refusals of the present one, `started` says that a worker has begun it, and `asked_from` where
+    that is if it has asked anything.
     """
 
     plan: PlannedStep
     kind: ForwardKind
     dependants: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    whole: str | None = None
     phase: StepPhase = "waiting"
+    passed: bool = False
+    active: bool = False
     attempt: int = 0
     call_id: str = ""
     deadline_at: int = 0
@@ -60,12 +103,22 @@ class Step:
     stuck: bool = False
     deferrals: int = 0
     deferred_since: int | None = None
+    began_at: int | None = None
+    started: bool = False
+    in_doubt: bool = False
+    questions: dict[str, Open] = field(default_factory=dict)
+    asked_from: Address | None = None
     failure: Failure | None = None
 
     @property
     def scheduled(self) -> bool:
-        """Whether it may have had an effect."""
-        return self.attempt > 0
+        """Whether undoing must reach it: it may have had an effect, or stands before what may."""
+        return self.attempt > 0 or self.passed
+
+    @property
+    def special(self) -> bool:
+        """Whether more is to be decided about it than when to begin."""
+        return self.phase == "joining" or bool(self.plan.when or self.plan.each)
 
     @property
     def called(self) -> bool:
@@ -77,7 +130,14 @@ class Step:
 class Saga:
     """An open saga. `calls` counts the forward calls under way, `left` the steps not done.
 
-    `ready` are the steps that nothing holds back from being begun or, while undoing, undone.
+    `ready` are the steps that nothing holds back from being begun or, while undoing, undone, and
+    `unsettled` those that may have to be omitted, expanded or joined instead. `active` counts the
+    steps begun and not ended, of which there may be `max_parallel`, if not 0.
+    `committed` says that its `pivot` has succeeded: there is no way back any more.
+    `asking` has the step of each open question, `replies` what was answered, and `signals` those
+    that nothing has waited for yet, each with who sent it.
+    `hops` counts the attempts begun, `spent` what calls have used up of the `budget`.
+    `frozen`, while it is paused, is what was left on the timer of each step that has one.
     """
 
     saga_id: str
@@ -92,20 +152,47 @@ class Saga:
     calls: int = 0
     left: int = 0
     ready: dict[str, None] = field(default_factory=dict)
+    unsettled: dict[str, None] = field(default_factory=dict)
+    max_parallel: int = 0
+    active: int = 0
     undo_left: int = 0
     undoing: bool = False
+    pivot: str | None = None
+    committed: bool = False
+    stuck_steps: int = 0
     compensations: list[str] = field(default_factory=list)
+    not_undone: list[str] = field(default_factory=list)
     failure: Failure | None = None
     failed_step: str | None = None
+    budget: Budget = NO_BUDGET
+    spent: Usage = NOTHING_SPENT
+    hops: int = 0
+    wall_time_passed: bool = False
+    paused_at: int | None = None
+    paused_by: str = ""
+    frozen: dict[str, int] = field(default_factory=dict)
+    asking: dict[str, str] = field(default_factory=dict)
+    replies: dict[str, Reply] = field(default_factory=dict)
+    signals: dict[str, list[tuple[Json, str]]] = field(default_factory=dict)
 
     def find(self, step_id: str) -> Step | None:
         """Return a step or hook by its id."""
         return self.steps.get(step_id) or self.hooks.get(step_id)
 
     @property
+    def room(self) -> int | None:
+        """How many more steps may begin now, None for any number."""
+        return max(0, self.max_parallel - self.active) if self.max_parallel else None
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing of it may begin now."""
+        return self.paused_at is not None
+
+    @property
     def stuck(self) -> bool:
-        """Whether undoing one of its steps fails again and again."""
-        return any(step.stuck for step in self.steps.values())
+        """Whether one of its steps, or undoing it, fails again and again."""
+        return self.stuck_steps > 0
 
 
 @dataclass(slots=True)
@@ -123,6 +210,8 @@ class SagaState:
     """The whole shard. `timers` has one key, `SAGA/STEP`, for each step that waits for a time.
 
     `backlog` are the sagas with steps that are ready: more than one entry had room for.
+    `stuck` are the sagas that somebody should look at, `controls` the answers to requests that may
+    be asked for again.
     """
 
     teams: dict[str, None] = field(default_factory=dict)
@@ -131,4 +220,6 @@ class SagaState:
     described: OrderedDict[str, None] = field(default_factory=OrderedDict)
     timers: Deadlines = field(default_factory=Deadlines)
     backlog: dict[str, None] = field(default_factory=dict)
+    stuck: dict[str, None] = field(default_factory=dict)
     grace_until: int = 0
+    controls: OrderedDict[str, ControlAnswer] = field(default_factory=OrderedDict)

@@ -9,6 +9,10 @@ from hashlib import blake2b
 from folkmoot.core.messages import Failure, Outcome
 from folkmoot.core.saga.settings import DETAIL_CHARS_MAX, Backoff, SagaSettings
 
+TIMED_OUT = "timed-out"
+UNKNOWN_OUTCOMES = frozenset({TIMED_OUT, "queue-timed-out", "heartbeat-timed-out"})
+"""Failures after which nobody knows whether the attempt took effect."""
+
 
 def wait_ms(backoff: Backoff, attempt: int, key: str) -> int:
     """Return a wait from 1 ms to the back-off of `attempt`, which counts from 1.

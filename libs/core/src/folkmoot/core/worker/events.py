@@ -41,6 +41,39 @@ class CallJournaled:
 
 
 @dataclass(frozen=True, slots=True)
+class CallProgressed:
+    """The handler is still at it; whoever awaits its call is told."""
+
+    saga_id: str
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallAsked:
+    """The handler asked something, and waits; its deadline does not come nearer meanwhile."""
+
+    saga_id: str
+    step_id: str
+    call_id: str
+    key: str
+    prompt: str
+    schema: Json
+    wait_ms: int
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    """What the handler asked is answered, or never will be; every later run is told the same."""
+
+    saga_id: str
+    call_id: str
+    key: str
+    value: Json
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CallStopRequested:
     """The running handler was told to stop; it still answers for itself."""
 
@@ -63,4 +96,13 @@ class CallEnded:
     failure: Failure | None = None
 
 
-EVENTS = by_wire_name(CallAccepted, CallStarted, CallJournaled, CallStopRequested, CallEnded)
+EVENTS = by_wire_name(
+    CallAccepted,
+    CallStarted,
+    CallJournaled,
+    CallProgressed,
+    CallAsked,
+    CallAnswered,
+    CallStopRequested,
+    CallEnded,
+)

@@ -37,6 +37,36 @@ class JournalResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportProgress:
+    """Input: the handler shows that it is still at it."""
+
+    call_id: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskQuestion:
+    """Input: the handler waits for a person's answer, or for a signal, for `wait_ms` at most."""
+
+    call_id: str
+    run: int
+    key: str
+    prompt: str
+    schema: Json
+    wait_ms: int
+    signal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverAnswer:
+    """Request: what the handler asked under `key` is now in its journal, as `value`."""
+
+    call_id: str
+    key: str
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
 class RunHandler:
     """Request: run the handler of `call`, taking from `journal` what earlier runs did."""
 

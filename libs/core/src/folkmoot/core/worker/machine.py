@@ -13,30 +13,55 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from folkmoot.core.kernel import Effect, Led, Local, Position, Refused, Send, Tick
-from folkmoot.core.messages import Call, CancelCall, Failure, Outcome, OutcomeStatus
+from folkmoot.core.messages import (
+    Address,
+    Answer,
+    Call,
+    CallProgress,
+    CancelCall,
+    Failure,
+    Json,
+    Outcome,
+    OutcomeStatus,
+    Question,
+    Usage,
+    inbox,
+)
 from folkmoot.core.names import by_wire_name
 from folkmoot.core.worker.events import (
     EVENTS,
     CallAccepted,
+    CallAnswered,
+    CallAsked,
     CallEnded,
     CallJournaled,
+    CallProgressed,
     CallStarted,
     CallStopRequested,
 )
 from folkmoot.core.worker.inputs import (
+    AskQuestion,
+    DeliverAnswer,
     HandlerFailed,
     HandlerSucceeded,
     JournalResult,
+    ReportProgress,
     RunHandler,
     StopHandler,
 )
 from folkmoot.core.worker.state import OpenCall, WorkerState
 
-INPUTS = by_wire_name(Call, CancelCall)
-OUTPUTS = by_wire_name(Outcome)
+INPUTS = by_wire_name(Call, CancelCall, Answer)
+OUTPUTS = by_wire_name(Outcome, CallProgress, Question)
+
+SPENT = "spent/"
+"""Journal keys that begin so, and have no `#` as those of calls, say what was used up."""
+
+HEARTBEATS_PER_LIMIT = 3
+"""Signs of life that are passed on within the time after which silence counts as death."""
 
 TOO_LATE_MAX = 200
 """Calls that end unstarted in one decision, so that it stays far below what a log record holds; a
@@ -75,6 +100,9 @@ class WorkerMachine:
             HandlerSucceeded: self._decide_ended,
             HandlerFailed: self._decide_ended,
             JournalResult: self._decide_journal,
+            ReportProgress: self._decide_progress,
+            AskQuestion: self._decide_question,
+            Answer: self._decide_answer,
             Led: self._decide_led,
             Tick: lambda state, _message, now: self._fill(state, self._free(state), now),
         }
@@ -91,7 +119,7 @@ class WorkerMachine:
         return 0 if state.waiting and self._free(state) > 0 else None
 
     def _free(self, state: WorkerState) -> int:
-        return self._settings.concurrency - state.running
+        return self._settings.concurrency - state.running + state.asking
 
     # -- decide -----------------------------------------------------------------------------
 
@@ -115,8 +143,11 @@ class WorkerMachine:
 
     def _start(self, open_call: OpenCall, now: int) -> CallStarted | CallEnded:
         call = open_call.call
-        if now >= call.deadline_at:
+        if now >= open_call.deadline_at(now):
             return self._too_late(open_call)
+        if call.start_by and now >= call.start_by and open_call.run == 0:
+            failure = Failure("queue-timed-out", "its turn did not come in time")
+            return self._ended(call, 0, 0, failure=failure, status="refused")
         run = open_call.run + 1
         return CallStarted(call.saga_id, call.step_id, call.call_id, call.kind, run, self._member)
 
@@ -176,6 +207,50 @@ class WorkerMachine:
             ),
         )
 
+    def _decide_progress(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
+        """Pass on a sign of life, no more often than whoever awaits the call needs it."""
+        assert isinstance(message, ReportProgress)
+        open_call = self._current(state, message.call_id, message.run)
+        if open_call is None or not (heartbeat_ms := open_call.call.heartbeat_ms):
+            return ()
+        if now - open_call.progressed_at < heartbeat_ms // HEARTBEATS_PER_LIMIT:
+            return ()
+        return (CallProgressed(open_call.call.saga_id, message.call_id),)
+
+    def _decide_question(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
+        assert isinstance(message, AskQuestion)
+        open_call = self._current(state, message.call_id, message.run)
+        known = open_call is not None and (
+            message.key in open_call.asked or message.key in open_call.journal
+        )
+        if open_call is None or known:
+            return ()
+        if len(open_call.journal) + len(open_call.asked) >= self._settings.journal_keys_max:
+            raise Refused("journal-full", f"{message.call_id} asked too many questions")
+        call = open_call.call
+        return (
+            CallAsked(
+                call.saga_id,
+                call.step_id,
+                call.call_id,
+                message.key,
+                message.prompt,
+                message.schema,
+                message.wait_ms,
+                message.signal,
+            ),
+        )
+
+    def _decide_answer(self, state: WorkerState, message: object, now: int) -> Sequence[object]:
+        assert isinstance(message, Answer)
+        open_call = state.calls.get(message.call_id)
+        if open_call is None or message.key not in open_call.asked:
+            return ()
+        answered = CallAnswered(
+            open_call.call.saga_id, message.call_id, message.key, message.value, message.answered
+        )
+        return (answered,)
+
     def _current(self, state: WorkerState, call_id: str, run: int) -> OpenCall | None:
         open_call = state.calls.get(call_id)
         return open_call if open_call is not None and open_call.run == run else None
@@ -194,7 +269,8 @@ class WorkerMachine:
             failure=failure,
             result=result,
         )
-        return (ended, *self._fill(state, self._free(state) + 1, now))
+        freed = 0 if open_call.asked else 1
+        return (ended, *self._fill(state, self._free(state) + freed, now))
 
     def _fill(self, state: WorkerState, free: int, now: int) -> Sequence[object]:
         """Give `free` slots to those who wait, in order; who is too late ends instead."""
@@ -215,7 +291,8 @@ class WorkerMachine:
         for open_call in state.calls.values():
             if open_call.run > 0:
                 events.append(self._restart(open_call, now))
-        running = sum(isinstance(event, CallStarted) for event in events)
+        started = [each.call_id for each in events if isinstance(each, CallStarted)]
+        running = sum(not state.calls[call_id].asked for call_id in started)
         return (*events, *self._fill(state, self._settings.concurrency - running, now))
 
     def _restart(self, open_call: OpenCall, now: int) -> CallStarted | CallEnded:
@@ -236,6 +313,14 @@ class WorkerMachine:
                 return self._apply_started(state, event, position)
             case CallJournaled():
                 state.calls[event.call_id].journal[event.key] = event.value
+            case CallProgressed():
+                open_call = state.calls[event.call_id]
+                open_call.progressed_at = position.at
+                return (_progress(open_call.call),)
+            case CallAsked():
+                return self._apply_asked(state, event, position)
+            case CallAnswered():
+                return self._apply_answered(state, event, position)
             case CallStopRequested():
                 state.calls[event.call_id].stop_requested = True
                 return (Local(StopHandler(event.call_id)),)
@@ -250,19 +335,76 @@ class WorkerMachine:
         if open_call.run == 0:
             state.running += 1
         open_call.run, open_call.started_at = event.run, position.at
+        open_call.progressed_at = position.at
         state.trim_waiting()
-        return (Local(RunHandler(open_call.call, event.run, dict(open_call.journal))),)
+        call = replace(open_call.call, deadline_at=open_call.deadline_at(position.at))
+        begin = Local(RunHandler(call, event.run, dict(open_call.journal)))
+        return (begin, _progress(call)) if call.start_by else (begin,)
+
+    def _apply_asked(
+        self, state: WorkerState, event: CallAsked, position: Position
+    ) -> Sequence[Effect]:
+        open_call = state.calls[event.call_id]
+        call = open_call.call
+        effects: list[Effect] = []
+        if not open_call.asked:
+            open_call.waiting_since = position.at
+            state.asking += 1
+            effects = self._let_go(call)
+        open_call.asked[event.key] = None
+        question = Question(
+            f"{call.idempotency_key}/{event.key}",
+            event.call_id,
+            event.saga_id,
+            event.step_id,
+            event.key,
+            event.prompt,
+            event.schema,
+            position.at + event.wait_ms,
+            Address(inbox(self.name), self._partition),
+            event.signal,
+        )
+        return (self._to(call.outcome_to, question), *effects)
+
+    def _let_go(self, call: Call) -> list[Effect]:
+        """Return what has the breaker count this call no more: a person's pace is no sickness."""
+        if call.observed_by is None:
+            return []
+        failure = Failure("asking", "it waits for an answer", retryable=True)
+        waits = self._ended(call, 0, 0, failure=failure, status="refused")
+        return [self._to(call.observed_by, self._outcome(call, waits))]
+
+    def _apply_answered(
+        self, state: WorkerState, event: CallAnswered, position: Position
+    ) -> Sequence[Effect]:
+        open_call = state.calls[event.call_id]
+        del open_call.asked[event.key]
+        if not open_call.asked:
+            open_call.waited_ms += position.at - open_call.waiting_since
+            state.asking -= 1
+        value = {"answered": event.answered, "value": event.value}
+        open_call.journal[event.key] = value
+        return (Local(DeliverAnswer(event.call_id, event.key, value)),)
 
     def _apply_ended(self, state: WorkerState, event: CallEnded) -> Sequence[Effect]:
         open_call = state.calls.pop(event.call_id)
         state.ended += 1
         if open_call.run > 0:
             state.running -= 1
+            state.asking -= bool(open_call.asked)
         state.trim_waiting()
-        return self._tell(open_call.call, event)
+        return self._tell(open_call, event)
 
-    def _tell(self, call: Call, event: CallEnded) -> Sequence[Effect]:
-        outcome = Outcome(
+    def _tell(self, open_call: OpenCall, event: CallEnded) -> Sequence[Effect]:
+        call = open_call.call
+        outcome = replace(self._outcome(call, event), usage=usage_of(open_call.journal))
+        told: list[Effect] = [self._to(call.outcome_to, outcome)]
+        if call.observed_by is not None:
+            told.append(self._to(call.observed_by, _without_result(outcome)))
+        return told
+
+    def _outcome(self, call: Call, event: CallEnded) -> Outcome:
+        return Outcome(
             call.call_id,
             call.saga_id,
             call.step_id,
@@ -277,15 +419,28 @@ class WorkerMachine:
             event.run,
             event.duration_ms,
         )
-        effects: list[Effect] = [
-            self._to(call.outcome_to.topic, call.outcome_to.partition, outcome)
-        ]
-        if (observer := call.observed_by) is not None:
-            effects.append(self._to(observer.topic, observer.partition, _without_result(outcome)))
-        return effects
 
-    def _to(self, topic: str, partition: int, outcome: Outcome) -> Send:
-        return Send(topic, outcome, partition=partition)
+    def _to(self, address: Address, message: object) -> Send:
+        return Send(address.topic, message, partition=address.partition)
+
+
+def usage_of(journal: Mapping[str, Json]) -> Usage | None:
+    """Return what the journal says that a call used up, None if nothing.
+
+    A value has `tokens`, and `micros`, which is None if there is no known price.
+    """
+    spent = [value for key, value in journal.items() if key.startswith(SPENT) and "#" not in key]
+    if not spent:
+        return None
+    prices = [each["micros"] for each in spent if each["micros"] is not None]
+    tokens = sum(each["tokens"] for each in spent)
+    return Usage(tokens, sum(prices), len(spent) - len(prices))
+
+
+def _progress(call: Call) -> Send:
+    """Return the sign of life to whoever awaits a call."""
+    message = CallProgress(call.call_id, call.saga_id, call.step_id)
+    return Send(call.outcome_to.topic, message, partition=call.outcome_to.partition)
 
 
 def _without_result(outcome: Outcome) -> Outcome:
@@ -318,6 +473,7 @@ def describe(state: WorkerState) -> dict[str, object]:
                 "step_id": open_call.call.step_id,
                 "run": open_call.run,
                 "journaled": len(open_call.journal),
+                "asks": list(open_call.asked),
             }
             for open_call in state.calls.values()
         ],

@@ -11,25 +11,40 @@ from folkmoot.core.messages import Call, Json
 
 @dataclass(slots=True)
 class OpenCall:
-    """A call between acceptance and end. `run` is 0 while it waits for its turn."""
+    """A call between acceptance and end. `run` is 0 while it waits for its turn.
+
+    `asked` are its open questions, since `waiting_since` if there are any. `waited_ms`, for how
+    long it had waited for answers until then, is no part of its time.
+    """
 
     call: Call
     run: int = 0
     started_at: int = 0
+    progressed_at: int = 0
+    waited_ms: int = 0
+    waiting_since: int = 0
+    asked: dict[str, None] = field(default_factory=dict)
     journal: dict[str, Json] = field(default_factory=dict)
     stop_requested: bool = False
+
+    def deadline_at(self, now: int) -> int:
+        """Return when it must end, as it stands now; later while it waits for an answer."""
+        waiting_ms = now - self.waiting_since if self.asked else 0
+        return self.call.deadline_at + self.waited_ms + max(0, waiting_ms)
 
 
 @dataclass(slots=True)
 class WorkerState:
     """`calls` holds all open calls by id, `waiting` the ids of those not yet started, in order.
 
+    `asking` of those `running` wait for an answer, and take nobody's place meanwhile.
     An id in `waiting` may have ended since, except for the first: if there is any, it waits.
     """
 
     calls: dict[str, OpenCall] = field(default_factory=dict)
     waiting: deque[str] = field(default_factory=deque)
     running: int = 0
+    asking: int = 0
     ended: int = 0
 
     def waiting_calls(self) -> Iterator[OpenCall]:

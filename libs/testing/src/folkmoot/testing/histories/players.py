@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,29 +13,44 @@ from folkmoot.core.event_store import EventStoreMachine, EventStoreSettings
 from folkmoot.core.kernel import Effect, Local, Machine, Send
 from folkmoot.core.messages import (
     Address,
+    Answer,
+    AnswerQuestion,
     Append,
     BeatSession,
+    Budget,
     Call,
+    CallProgress,
     CancelCall,
     CancelSaga,
     ConfigureTeam,
     Failure,
+    ForceComplete,
     Join,
     Leader,
     Leave,
     NewEvent,
     Outcome,
+    PauseSaga,
     Policy,
+    Question,
     RegisterAgent,
     ResignLeadership,
+    ResumeSaga,
+    RetryStep,
+    SignalSaga,
+    SkipStep,
     Task,
     TeamFormed,
+    TerminateSaga,
+    Usage,
 )
 from folkmoot.core.saga import SagaMachine, SagaSettings
 from folkmoot.core.worker import (
+    AskQuestion,
     HandlerFailed,
     HandlerSucceeded,
     JournalResult,
+    ReportProgress,
     RunHandler,
     WorkerMachine,
     WorkerSettings,
@@ -92,12 +108,27 @@ class Calls:
         return len(self.open) > OPEN_CALLS_MAX or bool(self.open and random.random() < 0.7)
 
 
+CONTROLS: tuple[Callable[[str, str], object], ...] = (
+    lambda saga_id, _: CancelSaga(saga_id, "anna"),
+    lambda saga_id, _: PauseSaga(saga_id, "anna", "lunch"),
+    lambda saga_id, _: ResumeSaga(saga_id, "anna", request_id=f"resume-{saga_id}"),
+    lambda saga_id, _: ResumeSaga(saga_id, "bert"),
+    lambda saga_id, _: TerminateSaga(saga_id, "anna", "enough"),
+    lambda saga_id, step_id: RetryStep(saga_id, step_id, "anna"),
+    lambda saga_id, step_id: SkipStep(saga_id, step_id, "anna"),
+    lambda saga_id, step_id: ForceComplete(saga_id, step_id, "anna", "", [1, 2]),
+    lambda saga_id, _: SignalSaga(saga_id, "go", "anna", 7),
+)
+
+
 class SagaPlayer:
-    """Users, and the team and workers whom the orchestrator calls."""
+    """Users and operators, and the team and workers whom the orchestrator calls."""
 
     def __init__(self) -> None:
         self._calls = Calls()
         self._sagas = 0
+        self._questions: list[Question] = []
+        self._looked_at = ("s1", "p1")
 
     def machine(self) -> Machine[Any]:
         """See the port."""
@@ -114,30 +145,72 @@ class SagaPlayer:
         if not self._sagas or luck < 0.02:
             self._sagas = max(1, self._sagas)
             return TeamFormed(random.choice(("news", "sport")) if self._sagas > 1 else "news")
-        if luck < 0.05:
-            return CancelSaga(f"s{random.randrange(self._sagas)}", "anna")
+        if luck < 0.12:
+            return self._control(random)
+        if luck < 0.24 and self._calls.open:
+            return self._sign_of_life(random, now)
         if self._calls.is_turn(random):
             call = self._calls.take(random)
-            return outcome(call, random, self._result(call, random))
+            answer = outcome(call, random, self._result(call, random))
+            unpriced = int(random.random() < 0.1)
+            return replace(answer, usage=Usage(random.randrange(9), random.randrange(9), unpriced))
         if random.random() < 0.1:
             return Task("news", {"again": True}, f"s{random.randrange(self._sagas)}")
         self._sagas += 1
         team = "news" if luck < 0.98 else "nobody"
-        return Task(team, {"question": self._sagas}, f"s{self._sagas}")
+        limits = (Budget(tokens=20), Budget(hops=4), Budget(wall_ms=400), Budget(micros=50))
+        budget = random.choice((None, None, None, *limits))
+        return Task(team, {"question": self._sagas}, f"s{self._sagas}", budget=budget)
+
+    def _control(self, random: Random) -> object:
+        if self._questions and random.random() < 0.4:
+            asked = random.choice(self._questions)
+            return AnswerQuestion(asked.saga_id, asked.question_id, "anna", random.randrange(9))
+        if self._calls.open and random.random() < 0.6:
+            undoing = [call for call in self._calls.open if call.kind == "compensate"]
+            call = random.choice(undoing or self._calls.open)
+            self._looked_at = (call.saga_id, call.step_id)
+        return random.choice(CONTROLS)(*self._looked_at)
+
+    def _sign_of_life(self, random: Random, now: int) -> object:
+        call = random.choice(self._calls.open)
+        if random.random() < 0.5:
+            return CallProgress(call.call_id, call.saga_id, call.step_id)
+        signal = random.choice(("", "go"))
+        asked = Question(
+            f"{call.idempotency_key}/ask{signal}", call.call_id, call.saga_id, call.step_id,
+            f"ask{signal}", "may I?", {"type": "integer"}, now + random.choice((50, 9_000)),
+            Address("folkmoot.agent.writer.inbox", 1), signal,
+        )  # fmt: skip
+        self._questions.append(asked)
+        return asked
 
     def _result(self, call: Call, random: Random) -> Any:
         if call.kind != "plan":
-            return {"of": call.step_id, "words": random.randrange(1000)}
-        return [self._step(number, random) for number in range(random.randrange(6))]
+            words = random.randrange(1000)
+            return [words] * random.randrange(3) if words % 3 else {"of": call.step_id}
+        steps = [self._step(number, random) for number in range(random.randrange(6))]
+        if steps and random.random() < 0.3:
+            before = [step["id"] for step in steps[:-1]]
+            alone = {"when": None, "each": "", "input": {"n": 9}}
+            steps[-1] |= {"role": "pivot", "compensable": False, "needs": before} | alone
+        return steps if random.random() < 0.5 else {"steps": steps, "max_parallel": 2}
 
     def _step(self, number: int, random: Random) -> dict[str, Any]:
         needs = [f"p{other}" for other in range(number) if random.random() < 0.4]
         retry = {"attempts": 2, "initial_ms": 10, "factor": 2.0, "cap_ms": 100}
-        return {
+        step = {
             "id": f"p{number}", "name": "write", "agent": "writer", "input": {"n": number},
             "needs": needs, "compensable": random.random() < 0.8,
             "timeout_ms": random.choice((200, 5_000)), "retry": retry,
+            "role": random.choice(("ordinary", "ordinary", "retriable")),
+            "heartbeat_ms": random.choice((0, 0, 100)),
         }  # fmt: skip
+        if needs and random.random() < 0.3:
+            step |= {"each": needs[0], "input": None}
+        if needs and random.random() < 0.3:
+            step |= {"when": {"step": needs[0], "path": [0], "op": "gt", "value": 500}}
+        return step
 
 
 class BreakerPlayer:
@@ -185,6 +258,7 @@ class WorkerPlayer:
     def __init__(self) -> None:
         self._runs: list[RunHandler] = []
         self._asked = 0
+        self._questions: list[Question] = []
 
     def machine(self) -> Machine[Any]:
         """See the port."""
@@ -194,12 +268,17 @@ class WorkerPlayer:
         """See the port."""
         if isinstance(effect, Local) and isinstance(effect.request, RunHandler):
             self._runs.append(effect.request)
+        elif isinstance(effect, Send) and isinstance(effect.message, Question):
+            self._questions.append(effect.message)
 
     def next(self, random: Random, now: int) -> object:
         """See the port."""
         luck = random.random()
         if luck < 0.05:
             return CancelCall(f"c{self._asked - random.randrange(5)}", "saga", "writer")
+        if self._questions and luck < 0.1:
+            asked = random.choice(self._questions)
+            return Answer(asked.call_id, asked.saga_id, asked.key, 7, random.random() < 0.8)
         if self._runs and luck < 0.8:
             return self._word(random)
         self._asked += 1
@@ -207,6 +286,7 @@ class WorkerPlayer:
         return Call(
             f"c{self._asked}", "saga", name, "step", "write", "writer", "news", 1, [1, 2], name,
             now + random.choice((300, 5_000)), HOME,
+            start_by=random.choice((0, now + 200)), heartbeat_ms=random.choice((0, 60)),
         )  # fmt: skip
 
     def _word(self, random: Random) -> object:
@@ -215,6 +295,13 @@ class WorkerPlayer:
         if random.random() < 0.5:
             key = random.choice("abc")
             return JournalResult(call_id, run.run, key, {"key": key, "n": random.randrange(9)})
+        if random.random() < 0.2:
+            return ReportProgress(call_id, run.run)
+        if random.random() < 0.2:
+            spent = {"tokens": random.randrange(9), "micros": random.choice((None, 3))}
+            return JournalResult(call_id, run.run, f"spent/{random.randrange(9)}", spent)
+        if random.random() < 0.2:
+            return AskQuestion(call_id, run.run, random.choice("xy"), "well?", None, 900)
         self._runs.remove(run)
         if random.random() < 0.2:
             return HandlerFailed(call_id, run.run, SICK)

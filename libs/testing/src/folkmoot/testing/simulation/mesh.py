@@ -9,6 +9,7 @@ Not part of it: the event store's index, which reads logs into SQLite on threads
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -36,6 +37,7 @@ from folkmoot.runtime.shards import shard_name
 from folkmoot.saga_orchestrator.bootstrap import service as saga_orchestrator
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 from folkmoot.sdk.client import Client
+from folkmoot.sdk.errors import ControlRefused, NoAnswer
 from folkmoot.testing.simulation.outside import (
     AGENT,
     SHORT_TIMEOUT_S,
@@ -178,7 +180,8 @@ class MeshWorld:
             world.seen.tasks[saga.saga_id] = task
         if world.random.random() < 0.15:
             await asyncio.sleep(world.random.uniform(0, 0.5))
-            await _patiently(partial(saga.cancel, "client"))
+            with contextlib.suppress(ControlRefused, NoAnswer):
+                await _patiently(partial(saga.cancel, "client"))
 
     async def _append(self, world: World, postbox: Postbox, request: str) -> None:
         message = Append(STREAM, (NewEvent("note", request),), request)
