@@ -122,3 +122,21 @@ async def test_entries_that_cannot_be_read_back_end_the_term(world: World) -> No
     await world.told(1, 3)
     assert len(world.terms()) == 2
     assert [amount for amount, _ in a.performed] == [1]
+
+
+async def test_what_is_acknowledged_during_an_append_is_not_sent_again(world: World) -> None:
+    a = await leading(world)
+    telling = a.log.fail("out", "held")
+    world.send(2)
+    await telling.hit.wait()
+    appending = a.log.fail("log", "held")
+    world.claim_in_vain()
+    world.send(3)
+    await appending.hit.wait()
+    telling.gate.set()
+    await eventually(lambda: not a.replica.shard.pending)
+    appending.gate.set()
+    await world.told(1, 3, 6)
+    await eventually(lambda: not a.replica.shard.pending)
+    raw = world.storage.partitions["out", 0] + world.storage.partitions["out", 1]
+    assert len(raw) == 3
