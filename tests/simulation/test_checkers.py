@@ -15,6 +15,7 @@ from folkmoot.core.saga import backward, folding
 from folkmoot.runtime.candidacy import OpenCandidacy
 from folkmoot.runtime.clock import LogClock
 from folkmoot.runtime.emitter import Emitter
+from folkmoot.runtime.presence import Presence
 from folkmoot.runtime.term import Term
 from folkmoot.testing.simulation.draw import Scope
 from folkmoot.testing.simulation.relay import RelayMachine
@@ -55,6 +56,13 @@ def apply_depends_on_the_member(patch: pytest.MonkeyPatch) -> None:
         return made
 
     patch.setattr(RelayMachine, "apply", apply)
+
+
+def gossip_is_not_understood(patch: pytest.MonkeyPatch) -> None:
+    async def hear(_self: Presence, _message: object) -> None:
+        raise ValueError("no word of a member")
+
+    patch.setattr(Presence, "_hear", hear)
 
 
 def leaders_apply_twice(patch: pytest.MonkeyPatch) -> None:
@@ -181,6 +189,7 @@ DEFECTS: list[tuple[str, Plant]] = [
     ("I5", effects_count_as_sent_when_they_are_not),
     ("I5", nothing_is_a_duplicate),
     ("I7", nobody_claims),
+    ("I0", gossip_is_not_understood),
     ("time", log_time_is_not_clamped),
 ]
 
@@ -209,4 +218,4 @@ def test_a_defect_planted_in_the_mesh_is_found(
 
 def test_every_invariant_is_bitten() -> None:
     bitten = {invariant for invariant, _ in DEFECTS + MESH_DEFECTS}
-    assert bitten == {f"I{number}" for number in range(1, 9)} | {"time"}
+    assert bitten == {f"I{number}" for number in range(9)} | {"time"}

@@ -147,4 +147,7 @@ async def test_a_file_made_while_it_is_looked_at_is_not_foreign(
         "connect",
         lambda *args, **options: connect(*args, **options, factory=Interrupted),
     )
-    file.open_file(path, "FULL").close()
+    opened = file.open_file(path, "FULL")
+    assert not made, "it was not made meanwhile"
+    assert opened.execute("PRAGMA application_id").fetchone() == (file.APPLICATION_ID,)
+    opened.close()
