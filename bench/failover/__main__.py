@@ -22,15 +22,13 @@ PLAN = Plan(rounds=40, inputs=5_000, entries=1_000_000, restores=3)
 QUICK = Plan(rounds=1, inputs=200, entries=1_000, restores=1)
 
 
-async def measure(plan: Plan, parts: Sequence[str]) -> list[Figure]:
-    """Return what was measured of the wanted parts."""
+async def measure(plan: Plan, parts: Sequence[str], folder: Path) -> list[Figure]:
+    """Return what was measured of the wanted parts. Data and logs of all processes in `folder`."""
     figures: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="folkmoot-bench-") as name:
-        folder = Path(name)
-        if "leading" in parts:
-            figures += await leading_figures(folder / "leading", plan)
-        if "kernel" in parts:
-            figures += await kernel_figures(folder / "kernel", plan)
+    if "leading" in parts:
+        figures += await leading_figures(folder / "leading", plan)
+    if "kernel" in parts:
+        figures += await kernel_figures(folder / "kernel", plan)
     return figures
 
 
@@ -40,6 +38,7 @@ def main() -> None:
     parser.add_argument("--part", choices=["leading", "kernel"], help="measure only this part")
     parser.add_argument("--rounds", type=int, help=f"instead of {PLAN.rounds}")
     parser.add_argument("--minutes", type=float, help="begin no round of fail-overs after so many")
+    parser.add_argument("--folder", type=Path, help="keep data and logs here")
     given = parser.parse_args()
     plan = QUICK if given.quick else PLAN
     if given.rounds:
@@ -47,7 +46,8 @@ def main() -> None:
     if given.minutes:
         plan = replace(plan, seconds_max=60 * given.minutes)
     parts = [given.part] if given.part else ["leading", "kernel"]
-    figures = asyncio.run(measure(plan, parts))
+    with tempfile.TemporaryDirectory(prefix="folkmoot-bench-") as name:
+        figures = asyncio.run(measure(plan, parts, given.folder or Path(name)))
     show("Folkmoot: fail-over, hand-over, kernel", figures)
     if given.json is not None:
         write([row for figure in figures for row in figure.rows()], given.json)

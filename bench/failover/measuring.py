@@ -91,10 +91,16 @@ async def leading_figures(folder: Path, plan: Plan) -> list[Figure]:
 
 
 async def _in_turns(turns: list[tuple[Figure, Measure]], plan: Plan) -> None:
+    """Measure until enough. What never came counts as for ever, and ends it: the rest would lie."""
     began = time.monotonic()
     for number in range(plan.rounds):
         for figure, measure in turns:
-            figure.samples.append(await measure())
+            try:
+                figure.samples.append(await measure())
+            except TimeoutError:
+                figure.samples.append(math.inf)
+                print(f"{figure.name}: nothing came in time", file=sys.stderr)
+                return
         took = time.monotonic() - began
         print(f"round {number + 1} of {plan.rounds}, {took:.0f} s", file=sys.stderr)
         if took > plan.seconds_max:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from folkmoot.bus.ports import Bus, Stored
+from folkmoot.bus.ports import Bus, BusUnavailable, Stored
 from folkmoot.contracts.codec import decode_control
 from folkmoot.core.kernel import Claim, Entry, Leadership
 
@@ -36,6 +37,7 @@ class Watch:
         self._leadership = Leadership()
         self._wanted: list[tuple[Callable[[Seen], bool], asyncio.Future[Seen]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._next_offset = 0
         self.led_since = 0.0
         """When, by the monotonic clock in seconds, the present term's claim was read."""
 
@@ -64,11 +66,19 @@ class Watch:
         return self._leadership.holder
 
     async def _follow(self) -> None:
-        tail = await self._bus.log.tail(self._log, self._partition, 0)
+        while True:
+            try:
+                await self._read_on()
+            except BusUnavailable as outage:
+                print(f"the watch of {self._log} reads on after: {outage}", file=sys.stderr)
+
+    async def _read_on(self) -> None:
+        tail = await self._bus.log.tail(self._log, self._partition, self._next_offset)
         try:
             while True:
                 for stored in await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS):
                     self._take_in(stored, time.monotonic_ns())
+                    self._next_offset = stored.offset + 1
         finally:
             await tail.close()
 
