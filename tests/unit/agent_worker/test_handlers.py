@@ -226,7 +226,7 @@ async def test_the_leaders_hooks_run(kind: CallKind, fields: dict[str, Any], res
     bench = await run(hangs, kind=kind, **fields)
     (told,) = bench.told
     assert isinstance(told, HandlerSucceeded)
-    assert (told.result if kind == "aggregate" else told.result[0]["id"]) == result
+    assert (told.result if kind == "aggregate" else told.result["steps"][0]["id"]) == result
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ async def test_a_plan_leaves_as_the_json_that_is_recorded() -> None:
             Step("write", {"text": task.text}, needs=("r1",), agent="x"),
         ]
 
-    first, second = await plan(team(planner), CONTEXT, {"text": "why"})
+    made = await plan(team(planner), CONTEXT, {"text": "why"})
+    first, second = made["steps"]
+    assert made["result"] == "steps"
     assert first == {
         "id": "r1",
         "name": "research",
@@ -108,12 +110,12 @@ async def test_a_static_definition_becomes_the_plan_that_a_hook_would_make() -> 
     assert await plan(with_saga(built), CONTEXT, task) == expected
     assert await plan(with_saga(listed), CONTEXT, task) == expected
     limited = await plan(with_saga(Plan(listed, max_parallel=1)), CONTEXT, task)
-    assert limited == {"steps": expected, "max_parallel": 1}
+    assert limited == expected | {"max_parallel": 1}
 
 
 async def test_a_step_for_each_item_is_not_given_the_task() -> None:
     listed = [Step("research"), Step("research", id="part", each="research")]
-    _, part = await plan(with_saga(listed), CONTEXT, {"text": "why"})
+    _, part = (await plan(with_saga(listed), CONTEXT, {"text": "why"}))["steps"]
     assert part["input"] is None
 
 
@@ -123,7 +125,9 @@ async def test_a_static_definition_checks_the_task_as_a_hook_does() -> None:
 
 
 async def test_a_team_of_one_step_needs_no_plan() -> None:
-    (step,) = await plan(team(), CONTEXT, {"text": "why"})
+    made = await plan(team(), CONTEXT, {"text": "why"})
+    (step,) = made["steps"]
+    assert made["result"] == "only-step"
     assert (step["id"], step["name"], step["input"]) == ("research", "research", {"text": "why"})
 
 

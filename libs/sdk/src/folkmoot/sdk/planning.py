@@ -24,16 +24,22 @@ async def plan(team: Team, context: Context, task: Json) -> Json:
         DefinitionError: the plan names what the team does not have.
     """
     if team.planner is None or team.planner.plan_hook is None:
-        return [_planned(team, _only_step(team, task))]
+        return _whole([_planned(team, _only_step(team, task))], 0, team)
     fitting = fit(team.planner.plan_input, task, "the task")
     planned = await team.planner.plan_hook(context, fitting)
     steps = planned.steps if isinstance(planned, Plan) else planned
     if not isinstance(steps, Sequence) or not all(isinstance(step, Step) for step in steps):
         raise DefinitionError(f"the plan of team {team.name!r} is no list of Step")
     written = [_planned(team, step) for step in steps]
-    if isinstance(planned, Plan):
-        return {"steps": written, "max_parallel": planned.max_parallel}
-    return written
+    return _whole(written, planned.max_parallel if isinstance(planned, Plan) else 0, team)
+
+
+def _whole(steps: list[dict[str, Any]], max_parallel: int, team: Team) -> Json:
+    """Return a plan that spares the leader the question for what it would answer by default."""
+    result = "steps" if team.planner else "only-step"
+    if team.aggregator is not None and team.aggregator.aggregate_hook is not None:
+        result = "aggregate"
+    return {"steps": steps, "max_parallel": max_parallel, "result": result}
 
 
 def _only_step(team: Team, task: Json) -> Step:

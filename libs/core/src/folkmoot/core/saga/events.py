@@ -19,6 +19,9 @@ from folkmoot.core.saga.control_events import (
 )
 
 ForwardKind = Literal["plan", "step", "aggregate"]
+
+ResultOf = Literal["aggregate", "steps", "only-step"]
+"""A saga's result: the leader's aggregation, all steps' results by id, or that of the only step."""
 Comparison = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "truthy"]
 Role = Literal["ordinary", "pivot", "retriable"]
 
@@ -101,13 +104,15 @@ class PlannedStep:
 class PlanRecorded:
     """The plan, once and for all; `plan_hash` tells it from any other.
 
-    No more than `max_parallel` steps are begun and not ended at a time; 0 is no limit.
+    No more than `max_parallel` steps are begun and not ended at a time; 0 is no limit. `result`
+    says what the saga results in: what the leader's hook makes of the steps' results, or these.
     """
 
     saga_id: str
     plan_hash: str
     steps: tuple[PlannedStep, ...]
     max_parallel: int = 0
+    result: ResultOf = "aggregate"
 
 
 @dataclass(frozen=True, slots=True)

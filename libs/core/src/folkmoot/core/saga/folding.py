@@ -142,6 +142,7 @@ class Folding:
         saga = state.sagas[event.saga_id]
         saga.phase, saga.plan_hash = "running", event.plan_hash
         saga.left, saga.max_parallel = len(event.steps), event.max_parallel
+        saga.result = event.result
         saga.pivot = next((each.id for each in event.steps if each.role == "pivot"), None)
         saga.steps = {
             planned.id: Step(planned, "step", unmet=len(planned.needs)) for planned in event.steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import islice
 
@@ -264,7 +265,20 @@ def _succeeded(
         return events + _awaited(saga, now, settings, ending)
     if step.kind == "aggregate":
         return [*events, SagaCompleted(saga.saga_id, outcome.result)]
-    return events + _next(saga, step, now, settings)
+    return events + (_concluded(saga, step, outcome, settings) or _next(saga, step, now, settings))
+
+
+def _concluded(saga: Saga, last: Step, outcome: Outcome, settings: SagaSettings) -> Events:
+    """Return the end of a saga whose last step succeeded and whose leader need not be asked."""
+    if saga.left > 1 or saga.paused or saga.result == AGGREGATE:
+        return []
+    if saga.result == "only-step":
+        return [SagaCompleted(saga.saga_id, outcome.result)]
+    results = {name: step.result for name, step in saga.steps.items() if step.whole is None}
+    results[last.plan.id] = outcome.result
+    if len(json.dumps(results)) > settings.result_bytes_max:
+        return []
+    return [SagaCompleted(saga.saga_id, results)]
 
 
 def skipped(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
@@ -388,7 +402,7 @@ def _planned(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaS
         return failed(saga, step, failure, now, settings)
     events: Events = [
         _success(saga, step, outcome),
-        PlanRecorded(saga.saga_id, plan.hash, plan.steps, plan.max_parallel),
+        PlanRecorded(saga.saga_id, plan.hash, plan.steps, plan.max_parallel, plan.result),
     ]
     if saga.paused:
         return events

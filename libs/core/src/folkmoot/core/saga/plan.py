@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from folkmoot.core.messages import Json
 from folkmoot.core.saga.conditions import COMPARISONS
-from folkmoot.core.saga.events import Condition, PlannedStep, Role
+from folkmoot.core.saga.events import Condition, PlannedStep, ResultOf, Role
 from folkmoot.core.saga.settings import RESERVED_IDS, SagaSettings
 from folkmoot.core.saga.shape import InvalidPlan, check_shape
 
@@ -31,7 +31,8 @@ STEP_FIELDS = frozenset(
         "each",
     }
 )
-PLAN_FIELDS = frozenset({"steps", "max_parallel"})
+PLAN_FIELDS = frozenset({"steps", "max_parallel", "result"})
+RESULTS: tuple[ResultOf, ...] = ("aggregate", "steps", "only-step")
 WHEN_FIELDS = frozenset({"step", "path", "op", "value"})
 RETRY_FIELDS = frozenset({"attempts", "initial_ms", "factor", "cap_ms", "total_ms"})
 ROLES: tuple[Role, ...] = ("ordinary", "pivot", "retriable")
@@ -52,18 +53,20 @@ class Plan(NamedTuple):
     steps: tuple[PlannedStep, ...]
     hash: str
     max_parallel: int
+    result: ResultOf
 
 
 def parse_plan(plan: Json, settings: SagaSettings) -> Plan:
-    """Return the plan that a leader's hook returned: steps, or `steps` with a `max_parallel`.
+    """Return the plan that a leader's hook returned: steps, or an object with `steps`.
 
     Raises:
         InvalidPlan: it is not a list of steps, they contradict each other, or are too many.
     """
-    max_parallel = 0
+    max_parallel, result = 0, RESULTS[0]
     if isinstance(plan, dict):
         _check_fields(plan, PLAN_FIELDS)
         max_parallel = _number(plan, "max_parallel", 0, 0, settings.steps_max)
+        result = _result(plan)
         plan = plan.get("steps")
     if not isinstance(plan, list):
         raise InvalidPlan(f"a plan is a list of steps, not {type(plan).__name__}")
@@ -78,7 +81,8 @@ def parse_plan(plan: Json, settings: SagaSettings) -> Plan:
             "plan fewer steps, or pass references to their inputs"
         )
     pinned = f"{max_parallel}{text}" if max_parallel else text
-    return Plan(steps, blake2b(pinned.encode(), digest_size=16).hexdigest(), max_parallel)
+    pinned = pinned if result == RESULTS[0] else f"{result}{pinned}"
+    return Plan(steps, blake2b(pinned.encode(), digest_size=16).hexdigest(), max_parallel, result)
 
 
 def _text_of(steps: Sequence[PlannedStep]) -> str:
@@ -182,6 +186,14 @@ def _role(step: Mapping[str, Any]) -> Role:
         if value == role:
             return role
     raise InvalidPlan(f"role must be one of: {', '.join(ROLES)}")
+
+
+def _result(plan: Mapping[str, Any]) -> ResultOf:
+    value = plan.get("result", RESULTS[0])
+    for result in RESULTS:
+        if value == result:
+            return result
+    raise InvalidPlan(f"result must be one of: {', '.join(RESULTS)}")
 
 
 def _when(step: Mapping[str, Any]) -> Condition | None:

@@ -33,6 +33,10 @@ class SagaSettings:
     plan_bytes_max: int = 600_000
     """Of a plan as recorded: it is one log entry, of which Kafka takes a megabyte by default."""
 
+    result_bytes_max: int = 256 * 1024
+    """Of steps' results that are a saga's result as they are. More goes through the leader, whose
+    worker says so if it is too large to send."""
+
     wave_max: int = 250
     """Steps begun or undone, and timers decided, in one entry, for the same reason."""
 

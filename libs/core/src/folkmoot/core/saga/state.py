@@ -9,7 +9,7 @@ from typing import Literal
 from folkmoot.core.deadlines import Deadlines
 from folkmoot.core.messages import Address, Budget, Failure, Json, TaskResult, Usage
 from folkmoot.core.saga.answers import ControlAnswer
-from folkmoot.core.saga.events import ForwardKind, PlannedStep
+from folkmoot.core.saga.events import ForwardKind, PlannedStep, ResultOf
 
 ENDED_REMEMBERED_MAX = 20_000
 """Ended sagas whose result a repeated task is told: the window of idempotency of one shard."""
@@ -154,6 +154,7 @@ class Saga:
     ready: dict[str, None] = field(default_factory=dict)
     unsettled: dict[str, None] = field(default_factory=dict)
     max_parallel: int = 0
+    result: ResultOf = "aggregate"
     active: int = 0
     undo_left: int = 0
     undoing: bool = False
