@@ -213,6 +213,17 @@ async def test_killed_together_with_a_failure(world: World) -> None:
     await a.crash()
 
 
+async def test_a_client_that_is_cancelled_by_itself_does_not_end_the_replica(world: World) -> None:
+    (a,) = world.start("a")
+    leader = await world.leader()
+    leader.log.close_cancels = True
+    leader.log.fail("log", "lost")
+    world.send(1)
+    await world.decided(1)
+    assert not leader.log.close_cancels
+    assert a.replica.leads
+
+
 async def test_beats_say_how_far_effects_are_acknowledged(world: World) -> None:
     world.start("a")
     await world.leader()

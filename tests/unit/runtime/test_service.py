@@ -179,7 +179,10 @@ async def test_a_leader_that_cannot_append_is_not_ready(
 # -- what runs beside -----------------------------------------------------------------------------
 
 
-async def test_what_runs_beside_survives_an_outage(house: Callable[..., House]) -> None:
+@pytest.mark.parametrize("problem", [BusUnavailable("gone"), asyncio.CancelledError()])
+async def test_what_runs_beside_survives_an_outage(
+    house: Callable[..., House], problem: BaseException
+) -> None:
     begun: list[float] = []
 
     async def job() -> None:
@@ -187,7 +190,7 @@ async def test_what_runs_beside_survives_an_outage(house: Callable[..., House]) 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(asyncio.sleep(0.1))
             if len(begun) < 3:
-                raise BusUnavailable("gone")
+                raise problem
         await asyncio.Event().wait()
 
     at_home = house(jobs=[job])

@@ -21,12 +21,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Generic
 
+from folkmoot.bus.cancelling import alive, heed_cancellation
 from folkmoot.bus.ports import Bus, BusError, BusUnavailable, CorruptLog, Tail
 from folkmoot.contracts.envelope import prepare
 from folkmoot.core.kernel import AppendedElsewhere, LogRecord, Shard, Undecodable
 from folkmoot.core.kernel.machine import Machine, S
 from folkmoot.core.names import wire_name
-from folkmoot.runtime.cancelling import heed_cancellation
 from folkmoot.runtime.candidacy import Absentees, Candidacy
 from folkmoot.runtime.channels import Channels, channels
 from folkmoot.runtime.clock import Clock, LogClock
@@ -165,7 +165,7 @@ class Replica(Generic[S]):
         while not self._stopping.is_set():
             pause_ms = 0
             try:
-                await self._live()
+                await alive(self._live())
             except* CorruptLog as lasting:
                 self._halt(lasting)
             except* (BusError, AppendedElsewhere, Defect) as passing:

@@ -14,10 +14,10 @@ from typing import Any
 
 import orjson
 
+from folkmoot.bus.cancelling import alive, heed_cancellation
 from folkmoot.bus.ports import Bus, BusError, Gossiped, Subscription
 from folkmoot.contracts import subjects
 from folkmoot.core.messages import Announce
-from folkmoot.runtime.cancelling import heed_cancellation
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.replica import Replica
 from folkmoot.runtime.seat import NotLeading, Role
@@ -160,7 +160,7 @@ async def _persevere(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
     while not ended:
         ended = True
         try:
-            await job()
+            await alive(job())
         except* BusError as outage:
             ended = False
             name = getattr(job, "__qualname__", repr(job))

@@ -71,6 +71,7 @@ class FaultyLog:
         down: everything raises `BusUnavailable`.
         corrupt: everything raises `CorruptLog`.
         close_fails: closing a tail raises, after it was closed.
+        close_cancels: the next tail that is closed ends as if its closer had been cancelled.
         commits_fail: only `commit` does.
         stall_s: how much later than asked an empty read returns.
         slow_s: how long an append to a topic takes, by topic.
@@ -83,7 +84,7 @@ class FaultyLog:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.down = self.corrupt = self.close_fails = False
+        self.down = self.corrupt = self.close_fails = self.close_cancels = False
         self.commits_fail = False
         self.stall_s = self.topics_take_s = 0.0
         self.slow_s: dict[str, float] = {}
@@ -255,5 +256,8 @@ class FaultyTail:
         """See the port."""
         self._log.open -= not self._closed
         self._closed = True
+        if self._log.close_cancels:
+            self._log.close_cancels = False
+            raise asyncio.CancelledError
         if self._log.close_fails:
             raise BusUnavailable("the tail did not close cleanly")

@@ -96,8 +96,8 @@ class KafkaAppender:
                 await client.ready(node)
 
     async def close(self) -> None:
-        """See the port."""
-        await self.give_up("the appender was closed")
+        """See the port. Whoever is cancelled meanwhile leaves the burial to itself."""
+        await asyncio.shield(self.give_up("the appender was closed"))
 
     def give_up(self, why: str) -> asyncio.Task[None]:
         """Fail all that waits, and get rid of the producer in the background."""

@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 
+from folkmoot.bus.cancelling import heed_cancellation
 from folkmoot.bus.kafka.brokers import LOST, Brokers
 
 log = logging.getLogger(__name__)
@@ -40,9 +41,7 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
         await consumer.stop()
     except asyncio.CancelledError:
         await close_client(consumer._client)
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
+        heed_cancellation()
     except LOST as error:
         log.debug("a consumer did not stop cleanly: %r", error)
         await close_client(consumer._client)

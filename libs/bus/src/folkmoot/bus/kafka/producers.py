@@ -7,6 +7,7 @@ import logging
 
 from aiokafka import AIOKafkaProducer
 
+from folkmoot.bus.cancelling import heed_cancellation
 from folkmoot.bus.kafka.brokers import LOST, Brokers
 from folkmoot.bus.kafka.consumers import close_client
 
@@ -38,7 +39,8 @@ async def bury(producer: AIOKafkaProducer) -> None:
     """Stop a producer, whatever it holds: what is not delivered within `LAST_WORDS_S` is dropped.
 
     `AIOKafkaProducer.stop` alone waits until everything is delivered, which an idempotent producer
-    tries for ever; cancelled, it leaves its sender running and its connections open.
+    tries for ever; cancelled, it leaves its sender running and its connections open. It awaits the
+    sender that it cancels, and so may end as if we had been cancelled.
     """
     sender = producer._sender.sender_task
     for _ in range(2):  # the second time, requests in flight are cancelled too
@@ -52,6 +54,9 @@ async def bury(producer: AIOKafkaProducer) -> None:
             batch.done_noack()
     try:
         await producer.stop()
+    except asyncio.CancelledError:
+        await close_client(producer.client)
+        heed_cancellation()
     except LOST as error:
         log.debug("a producer did not stop cleanly: %r", error)
         await close_client(producer.client)
