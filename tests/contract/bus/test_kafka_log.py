@@ -189,6 +189,52 @@ async def test_a_consumer_that_ends_half_way_is_closed_whole() -> None:
     assert closed == [True]
 
 
+@pytest.mark.parametrize("ends", ["swallowed", "told"])
+async def test_whoever_stops_a_consumer_can_be_cancelled_meanwhile(ends: str) -> None:
+    begun = asyncio.Event()
+
+    class Deaf:
+        """What aiokafka's consumer does while it waits for its fetches to end."""
+
+        async def stop(self) -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if ends == "told":
+                    raise
+
+        async def close(self) -> None: ...
+
+        @property
+        def _client(self) -> Deaf:
+            return self
+
+    stopping = asyncio.create_task(stop_consumer(Deaf()))
+    await begun.wait()
+    stopping.cancel()
+    await asyncio.wait([stopping], timeout=5)
+    assert stopping.cancelled()
+
+
+async def test_whoever_reads_can_be_cancelled_at_any_moment(log: KafkaLog) -> None:
+    topic = f"test.{uuid.uuid4().hex}"
+    await log.create_topics([Topic(topic, 1, KEEP)])
+
+    async def look_for_ever() -> None:
+        while True:
+            tail = await log.tail(topic, 0, 0)
+            await log.end_offset(topic, 0)
+            await tail.close()
+
+    for number in range(100):
+        looking = asyncio.create_task(look_for_ever())
+        await asyncio.sleep(number / 5_000)
+        looking.cancel()
+        await asyncio.wait([looking], timeout=10)
+        assert looking.cancelled()
+
+
 def at(offset: int) -> RecordMetadata:
     return RecordMetadata("t", 0, TopicPartition("t", 0), offset, 0, 0, 0)
 

@@ -264,7 +264,7 @@ class Term(Generic[S]):
 
         Nothing waits for this, and a failure is only told.
         """
-        while True:
+        while not self.over:
             await asyncio.sleep(self._seat.timing.commit_every_ms / 1000)
             try:
                 await self._show_lag()
@@ -291,7 +291,7 @@ class Term(Generic[S]):
         """
         await asyncio.sleep(self._seat.timing.ttl_ms / 1000)
         await self._seat.archive.verify()
-        while True:
+        while not self.over:
             await asyncio.sleep(self._seat.timing.ttl_ms / 1000)
             if self._seat.archive.is_due(self.shard.next_offset, leads=True):
                 await self._seat.archive.write_apart()

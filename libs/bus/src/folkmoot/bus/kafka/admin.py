@@ -20,6 +20,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from folkmoot.bus.cancelling import begun, leave, undisturbed
 from folkmoot.bus.kafka.brokers import Brokers, unknown
 from folkmoot.bus.kafka.consumers import close_client, start_consumer, stop_consumer
 from folkmoot.bus.ports import BusError, BusUnavailable, Topic
@@ -54,7 +55,7 @@ class Admin:
         client, self._client = self._client, None
         ends, self._ends = self._ends, None
         if client is not None:
-            await close_client(client._client)
+            await undisturbed(close_client(client._client))
         if ends is not None:
             await stop_consumer(ends)
 
@@ -131,11 +132,11 @@ class Admin:
 
     async def _start(self) -> None:
         client = AIOKafkaAdminClient(**self._brokers.client())
+        await begun(client.start(), lambda: close_client(client._client))
         try:
-            await client.start()
             self._ends = await start_consumer(self._brokers)
         except BaseException:
-            await close_client(client._client)
+            leave(close_client(client._client))
             raise
         self._client = client
 

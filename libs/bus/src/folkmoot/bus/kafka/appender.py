@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
 
+from folkmoot.bus.cancelling import leave
 from folkmoot.bus.kafka.admin import Admin
 from folkmoot.bus.kafka.brokers import Brokers, unknown
 from folkmoot.bus.kafka.producers import bury
@@ -102,7 +103,7 @@ class KafkaAppender:
     def give_up(self, why: str) -> asyncio.Task[None]:
         """Fail all that waits, and get rid of the producer in the background."""
         if self._burial is None:
-            self._burial = asyncio.create_task(self._bury())
+            self._burial = leave(self._bury())
             for lane in self._lanes.values():
                 lane.give_up(why)
         return self._burial

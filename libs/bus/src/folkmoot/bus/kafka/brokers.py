@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka.errors import BrokerResponseError, KafkaError
 
+from folkmoot.bus.cancelling import heed_cancellation
 from folkmoot.bus.ports import BusError, BusUnavailable, UnknownTopic
 
 REQUEST_TIMEOUT_MS = 5_000  # of one request; a broker that takes longer counts as gone
@@ -39,10 +40,17 @@ class Brokers:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn what aiokafka raises into the port's errors."""
+        """Turn what aiokafka raises into the port's errors.
+
+        Raises:
+            CancelledError: this task was told to end, and aiokafka raised something else or, as
+                when it closes a fetcher, nothing. Whoever waits for its end would wait for ever.
+        """
         try:
             yield
+            heed_cancellation()
         except LOST as error:
+            heed_cancellation()
             if isinstance(error, BrokerResponseError) and not error.retriable:
                 raise BusError(f"Kafka refuses: {error!r}. Ask who runs it for access.") from error
             raise self.unavailable(repr(error)) from error

@@ -6,14 +6,16 @@ Invariant: letting go of brokers raises nothing. Who does it is on the way to be
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 
-from folkmoot.bus.cancelling import heed_cancellation
+from folkmoot.bus.cancelling import begun, undisturbed
 from folkmoot.bus.kafka.brokers import LOST, Brokers
+from folkmoot.bus.ports import BusUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -23,26 +25,25 @@ async def start_consumer(brokers: Brokers, **settings: Any) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(
         **brokers.client(enable_auto_commit=False, auto_offset_reset="none", **settings)
     )
-    try:
-        await consumer.start()
-    except BaseException:
-        await stop_consumer(consumer)
-        raise
+    await begun(consumer.start(), lambda: _stop(consumer))
     return consumer
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer, whatever became of its brokers.
+    """Stop a consumer, whatever became of its brokers."""
+    with contextlib.suppress(BusUnavailable):
+        await undisturbed(_stop(consumer))
 
-    aiokafka awaits the fetches that it cancels; one that had not begun then ends as if we had
-    been cancelled, and leaves the connections open.
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop it.
+
+    aiokafka awaits the fetches that it cancels; one that had not begun then ends as if we had been
+    cancelled, and leaves the connections open.
     """
     try:
         await consumer.stop()
-    except asyncio.CancelledError:
-        await close_client(consumer._client)
-        heed_cancellation()
-    except LOST as error:
+    except (asyncio.CancelledError, *LOST) as error:
         log.debug("a consumer did not stop cleanly: %r", error)
         await close_client(consumer._client)
 

@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
+from folkmoot.bus.cancelling import heed_cancellation, settled
 from folkmoot.bus.kafka.admin import Admin
 from folkmoot.bus.kafka.appender import KafkaAppender
 from folkmoot.bus.kafka.brokers import LOST, Brokers
@@ -18,6 +19,9 @@ from folkmoot.bus.kafka.producers import start_producer
 from folkmoot.bus.kafka.tail import KafkaTail
 from folkmoot.bus.limits import RECORD_LIMIT_BYTES
 from folkmoot.bus.ports import BusUnavailable, Topic
+
+SETTLED_WITHIN_S = 10.0
+"""For what was cancelled on its way in or out: a little longer than requests may take."""
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +111,7 @@ class KafkaLog:
                     consumer.seek(place, committed.offset)
                 await consumer.commit(upto)
         except LOST as error:
+            heed_cancellation()
             log.info("The progress of %s was not made visible: %r", group, error)
 
     async def close(self) -> None:
@@ -120,6 +125,7 @@ class KafkaLog:
             *(stop_consumer(consumer) for consumer in consumers),
         )
         await self._admin.close()
+        await settled(SETTLED_WITHIN_S)
 
     async def _committer(self, group: str) -> AIOKafkaConsumer:
         if group not in self._committers:

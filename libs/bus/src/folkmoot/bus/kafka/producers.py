@@ -7,7 +7,7 @@ import logging
 
 from aiokafka import AIOKafkaProducer
 
-from folkmoot.bus.cancelling import heed_cancellation
+from folkmoot.bus.cancelling import begun
 from folkmoot.bus.kafka.brokers import LOST, Brokers
 from folkmoot.bus.kafka.consumers import close_client
 
@@ -26,12 +26,8 @@ async def start_producer(brokers: Brokers, batch_bytes: int) -> AIOKafkaProducer
             max_batch_size=batch_bytes,
         )
     )
-    try:
-        async with asyncio.timeout(brokers.client()["request_timeout_ms"] / 1000):
-            await producer.start()
-    except BaseException:
-        await bury(producer)
-        raise
+    async with asyncio.timeout(brokers.client()["request_timeout_ms"] / 1000):
+        await begun(producer.start(), lambda: bury(producer))
     return producer
 
 
@@ -39,8 +35,8 @@ async def bury(producer: AIOKafkaProducer) -> None:
     """Stop a producer, whatever it holds: what is not delivered within `LAST_WORDS_S` is dropped.
 
     `AIOKafkaProducer.stop` alone waits until everything is delivered, which an idempotent producer
-    tries for ever; cancelled, it leaves its sender running and its connections open. It awaits the
-    sender that it cancels, and so may end as if we had been cancelled.
+    tries for ever, and may end as if we had been cancelled, since it awaits the sender that it
+    cancels. Cancelled, it leaves its sender running and its connections open.
     """
     sender = producer._sender.sender_task
     for _ in range(2):  # the second time, requests in flight are cancelled too
@@ -54,9 +50,6 @@ async def bury(producer: AIOKafkaProducer) -> None:
             batch.done_noack()
     try:
         await producer.stop()
-    except asyncio.CancelledError:
-        await close_client(producer.client)
-        heed_cancellation()
-    except LOST as error:
+    except (asyncio.CancelledError, *LOST) as error:
         log.debug("a producer did not stop cleanly: %r", error)
         await close_client(producer.client)

@@ -24,6 +24,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
+from folkmoot.bus.cancelling import heed_cancellation
 from folkmoot.bus.kafka.brokers import LOST, Brokers
 from folkmoot.bus.kafka.consumers import start_consumer, stop_consumer
 from folkmoot.bus.ports import BusUnavailable, CorruptLog, Stored
@@ -98,6 +99,7 @@ class KafkaTail:
         except (CorruptRecordException, UnicodeDecodeError) as error:
             raise self._corrupt(f"the record cannot be read: {error}") from error
         except LOST as error:
+            heed_cancellation()
             raise self._brokers.unavailable(repr(error)) from error
         records = fetched.get(self._place)
         if not records:
