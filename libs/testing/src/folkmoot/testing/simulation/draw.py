@@ -27,7 +27,7 @@ class Draw:
     pending_effects_max: int
     inputs_per_s: float
     clocks_agree: bool
-    """Whether wall clocks are right, so that steps may have short time limits."""
+    """Whether wall clocks are right."""
     poison: bool
     """Whether deciding some inputs breaks, which ends the term of who tries."""
 

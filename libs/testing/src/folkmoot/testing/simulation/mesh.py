@@ -38,13 +38,7 @@ from folkmoot.saga_orchestrator.bootstrap import service as saga_orchestrator
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 from folkmoot.sdk.client import Client
 from folkmoot.sdk.errors import ControlRefused, NoAnswer
-from folkmoot.testing.simulation.outside import (
-    AGENT,
-    SHORT_TIMEOUT_S,
-    STEP_TIMEOUT_S,
-    TEAM,
-    Outside,
-)
+from folkmoot.testing.simulation.outside import AGENT, TEAM, Outside
 from folkmoot.testing.simulation.process import Process
 from folkmoot.testing.simulation.world import LEADER_WITHIN_MS, ShardPlan, World
 
@@ -102,8 +96,7 @@ class MeshWorld:
 
     def populate(self, world: World) -> None:
         """See `Kind`."""
-        timeout_s = SHORT_TIMEOUT_S if world.draw.clocks_agree else STEP_TIMEOUT_S
-        self.outside = Outside(self._seed, world.seen.acts, timeout_s)
+        self.outside = Outside(self._seed, world.seen.acts)
         services: dict[str, tuple[Bootstrap, type[Settings]]] = {
             "election": (election, ElectionServiceSettings),
             "event-store": (event_store, EventStoreServiceSettings),
