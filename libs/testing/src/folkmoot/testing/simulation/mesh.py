@@ -38,6 +38,7 @@ from folkmoot.saga_orchestrator.bootstrap import service as saga_orchestrator
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 from folkmoot.sdk.client import Client
 from folkmoot.sdk.errors import ControlRefused, NoAnswer
+from folkmoot.testing.simulation.draw import Draw
 from folkmoot.testing.simulation.outside import AGENT, TEAM, Outside
 from folkmoot.testing.simulation.process import Process
 from folkmoot.testing.simulation.world import LEADER_WITHIN_MS, ShardPlan, World
@@ -45,6 +46,9 @@ from folkmoot.testing.simulation.world import LEADER_WITHIN_MS, ShardPlan, World
 REPLICAS = 3
 RETRY_S = 0.1
 STREAM = "notes"
+SNAPSHOT_RECORD_BYTES = 300
+"""A log record, roughly: services count snapshots by bytes where there are few records."""
+
 BREAKER = {"breaker_open_base_ms": 200, "breaker_open_cap_ms": 1_000}
 """Of the breaker-proxy; others take no notice. Short, so that a world settles soon."""
 
@@ -67,10 +71,17 @@ def _named(cls: type[S], **fields: Any) -> S:
 class MeshWorld:
     """See the module."""
 
-    def __init__(self, seed: int, ttl_ms: int) -> None:
-        self._fields = {"partitions": 1, "ttl_ms": ttl_ms, "bus": "simulated:"}
+    def __init__(self, draw: Draw) -> None:
+        ttl_ms = draw.ttl_ms
+        snapshot_bytes = max(1024, SNAPSHOT_RECORD_BYTES * draw.snapshot_every)
+        self._fields = {
+            "partitions": 1,
+            "ttl_ms": ttl_ms,
+            "bus": "simulated:",
+            "snapshot_every_bytes": snapshot_bytes,
+        }
         self._session_ttl_ms = ttl_ms
-        self._seed = seed
+        self._seed = draw.seed
         self._client_busy = True
         self.shards = [*self._service_shards(ttl_ms), *self._team_shards(ttl_ms)]
 
