@@ -29,7 +29,7 @@ IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", ".hypothesis")
 TIMEOUT_S = 900
 """For one kind of check on one mutant: a mutant that hangs is noticed by that."""
 
-PARTS = ("core/kernel", "runtime", "contracts", "core")
+PARTS = ("runtime", "contracts", "core")
 """Whose unit tests look at each mutant."""
 
 PYTEST = ("pytest", "-q", "-x", "-p", "no:cacheprovider")
@@ -65,10 +65,10 @@ def copy_of_sources(folder: Path) -> dict[str, str]:
 
 def checks(mutant: Mutant | None) -> list[tuple[str, Sequence[str]]]:
     """Return what looks at a mutant, one after the other until one notices."""
-    folders = {f"tests/unit/{part}" for part in PARTS}
-    near = {_tests_of(change.file) for change in mutant.changes} if mutant else set()
-    units = [*sorted(near, key=len, reverse=True), *sorted(folders - near)]
-    return [("unit tests", (*PYTEST, *units)), ("simulator", SIMULATOR)]
+    near = sorted({_tests_of(change.file) for change in mutant.changes}) if mutant else []
+    units = [near] if near else []
+    units.append([f"tests/unit/{part}" for part in PARTS])
+    return [*(("unit tests", (*PYTEST, *folders)) for folders in units), ("simulator", SIMULATOR)]
 
 
 def _tests_of(file: str) -> str:
