@@ -4,6 +4,7 @@ says so. A checker that stays silent here would be no proof of anything."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from folkmoot.agent_worker import handlers
 from folkmoot.contracts import codec
 from folkmoot.core.event_store.state import EventStoreState
-from folkmoot.core.kernel import Leadership, Position, Shard
+from folkmoot.core.kernel import Leadership, Position, Shard, Verdict
 from folkmoot.core.saga import backward, folding
+from folkmoot.event_store import following
 from folkmoot.runtime import shelf
 from folkmoot.runtime.candidacy import OpenCandidacy
 from folkmoot.runtime.clock import LogClock
@@ -200,7 +202,17 @@ def who_is_outdated_does_not_say_so(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(codec, "_decode_event", decode_event)
 
 
+def the_index_believes_every_leader(patch: pytest.MonkeyPatch) -> None:
+    class Believing(Leadership):
+        def observe(self, offset: int, record: Any) -> Verdict:
+            super().observe(offset, record)
+            return Verdict.ACCEPTED
+
+    patch.setattr(following, "replace", lambda known: Believing(**asdict(known)))
+
+
 MESH_DEFECTS: list[tuple[str, Plant]] = [
+    ("I8", the_index_believes_every_leader),
     ("I6", undoing_takes_no_order),
     ("I6", compensations_are_not_run),
     ("I4", repeated_appends_are_forgotten),

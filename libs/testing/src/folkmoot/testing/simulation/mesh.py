@@ -1,17 +1,20 @@
 """The larger kind of world: the whole mesh, three processes of each service, and its users.
 
 Every process is put together by its own `bootstrap`. Agents do things in a world outside, which
-remembers them (`outside.py`); a client submits tasks, sometimes twice, and cancels some.
-
-Not part of it: the event store's index, which reads logs into SQLite on threads.
+remembers them (`outside.py`); a client submits tasks, sometimes twice, and cancels some. The event
+stores keep their indexes in files, which outlive most of their crashes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import tempfile
+import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from folkmoot.agent_worker.bootstrap import worker
@@ -28,6 +31,7 @@ from folkmoot.core.worker import WorkerMachine, WorkerSettings
 from folkmoot.election.bootstrap import service as election
 from folkmoot.election.settings import ElectionServiceSettings
 from folkmoot.event_store.bootstrap import service as event_store
+from folkmoot.event_store.index import FILE_NAME
 from folkmoot.event_store.settings import EventStoreServiceSettings
 from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.seat import ShardName
@@ -39,6 +43,7 @@ from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 from folkmoot.sdk.client import Client
 from folkmoot.sdk.errors import ControlRefused, NoAnswer
 from folkmoot.testing.simulation.draw import Draw
+from folkmoot.testing.simulation.index_checks import content, positions
 from folkmoot.testing.simulation.outside import AGENT, TEAM, Outside
 from folkmoot.testing.simulation.process import Process
 from folkmoot.testing.simulation.world import LEADER_WITHIN_MS, ShardPlan, World
@@ -46,6 +51,7 @@ from folkmoot.testing.simulation.world import LEADER_WITHIN_MS, ShardPlan, World
 REPLICAS = 3
 RETRY_S = 0.1
 STREAM = "notes"
+NEW_DISK_SHARE = 0.2
 SNAPSHOT_RECORD_BYTES = 300
 """A log record, roughly: services count snapshots by bytes where there are few records."""
 
@@ -83,6 +89,10 @@ class MeshWorld:
         self._session_ttl_ms = ttl_ms
         self._seed = draw.seed
         self._client_busy = True
+        self._disk = Path(tempfile.mkdtemp(prefix="folkmoot-simulated-"))
+        weakref.finalize(self, shutil.rmtree, self._disk, ignore_errors=True)
+        self._disks: dict[str, Path] = {}
+        self._ends: dict[tuple[str, int], int] = {}
         self.shards = [*self._service_shards(ttl_ms), *self._team_shards(ttl_ms)]
 
     def _service_shards(self, ttl_ms: int) -> list[ShardPlan]:
@@ -127,10 +137,24 @@ class MeshWorld:
         if self._client_busy:
             return False
         replicas = world.replicas(f"{log('saga-orchestrator')}/0")
-        return all(not replica.shard.state.sagas for _, replica in replicas)
+        if any(replica.shard.state.sagas for _, replica in replicas):
+            return False
+        return self._is_indexed(world)
+
+    def _is_indexed(self, world: World) -> bool:
+        """Whether every index holds the logs as they were when all sagas had ended."""
+        for plan in self.shards:
+            place = (plan.name.log, plan.name.partition)
+            self._ends.setdefault(place, len(world.broker.partitions[place].records))
+        for disk in self._disks.values():
+            found = positions(disk / FILE_NAME)
+            if any(found.get(place, 0) < end for place, end in self._ends.items()):
+                return False
+        return True
 
     def complaints(self, world: World) -> list[str]:
-        """See `Kind`."""
+        """See `Kind`. What the indexes hold is noted for the checker."""
+        world.seen.indexes = {n: content(disk / FILE_NAME) for n, disk in self._disks.items()}
         return []
 
     # -- programs ---------------------------------------------------------------------------
@@ -143,10 +167,19 @@ class MeshWorld:
         process: Process,
         bus: Bus,
     ) -> None:
-        chosen = _named(settings, node=process.name, **BREAKER, **self._fields)
+        disk = self._disk_of(world, process)
+        chosen = _named(settings, node=process.name, index_dir=disk, **BREAKER, **self._fields)
         service = await _patiently(partial(bootstrap, bus, chosen, process))
-        service.jobs = [job for job in service.jobs if job.__name__ != "serve_index"]
         await self._run(world, process, service)
+
+    def _disk_of(self, world: World, process: Process) -> Path | None:
+        """Return the folder of an event store's index: mostly that of the incarnation before."""
+        seat, _, _ = process.name.partition(".")
+        if not seat.startswith("event-store"):
+            return None
+        if seat not in self._disks or world.random.random() < NEW_DISK_SHARE:
+            self._disks[seat] = self._disk / process.name
+        return self._disks[seat]
 
     async def _worker(self, world: World, process: Process, bus: Bus) -> None:
         chosen = _named(
