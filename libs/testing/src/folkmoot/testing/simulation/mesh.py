@@ -25,7 +25,7 @@ from folkmoot.bus.ports import Bus, BusError
 from folkmoot.core.breaker import BreakerMachine, BreakerSettings
 from folkmoot.core.election import ElectionMachine, ElectionSettings
 from folkmoot.core.event_store import EventStoreMachine, EventStoreSettings
-from folkmoot.core.messages import Append, NewEvent, inbox, log
+from folkmoot.core.messages import Append, CancelSaga, NewEvent, inbox, log
 from folkmoot.core.saga import SagaMachine, SagaSettings
 from folkmoot.core.worker import WorkerMachine, WorkerSettings
 from folkmoot.election.bootstrap import service as election
@@ -218,7 +218,8 @@ class MeshWorld:
         if world.random.random() < 0.15:
             await asyncio.sleep(world.random.uniform(0, 0.5))
             with contextlib.suppress(ControlRefused, NoAnswer):
-                await _patiently(partial(saga.cancel, "client"))
+                request = CancelSaga(saga.saga_id, "client", request_id=f"cancel-{key}")
+                await _patiently(partial(client.control, saga, request))
 
     async def _append(self, world: World, postbox: Postbox, request: str) -> None:
         message = Append(STREAM, (NewEvent("note", request),), request)
