@@ -437,6 +437,13 @@ MACHINES = (
         'if target.circuit.phase != "closed" and now >= target.circuit.retry_at:',
     ),
     _mutant(
+        "deadlines-by-anothers-clock",
+        "a call has its time, wherever the clocks of its sender and its receiver stand",
+        f"{CORE}/messages.py",
+        "return now - message.sent_at if message.sent_at else 0",
+        "return 0",
+    ),
+    _mutant(
         "results-of-earlier-runs",
         "a handler that was followed by another run changes nothing",
         f"{CORE}/worker/machine.py",

@@ -4,18 +4,23 @@ says so. A checker that stays silent here would be no proof of anything."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from folkmoot.agent_worker import handlers
+from folkmoot.contracts import codec
 from folkmoot.core.event_store.state import EventStoreState
-from folkmoot.core.kernel import Leadership, Position, Shard
+from folkmoot.core.kernel import Leadership, Position, Shard, Verdict
 from folkmoot.core.saga import backward, folding
+from folkmoot.event_store import following
+from folkmoot.runtime import shelf
 from folkmoot.runtime.candidacy import OpenCandidacy
 from folkmoot.runtime.clock import LogClock
 from folkmoot.runtime.emitter import Emitter
 from folkmoot.runtime.presence import Presence
+from folkmoot.runtime.shelf import Manifest, Shelf
 from folkmoot.runtime.term import Term
 from folkmoot.testing.simulation.draw import Scope
 from folkmoot.testing.simulation.relay import RelayMachine
@@ -170,7 +175,44 @@ def repeated_appends_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(EventStoreState, "remember", lambda _self, _answer: None)
 
 
+def damaged_snapshots_are_used(patch: pytest.MonkeyPatch) -> None:
+    def read(self: Shelf, manifest: Manifest) -> bytes:
+        return b"".join(self._chunks[key][1] for key in shelf._keys(manifest))
+
+    patch.setattr(Shelf, "read", read)
+
+
+def unknown_events_are_skipped(patch: pytest.MonkeyPatch) -> None:
+    known = codec._decode_event
+
+    def decode_event(event: Any, events: Any) -> object:
+        try:
+            return known(event, events)
+        except codec.UnknownEvent:
+            return None
+
+    patch.setattr(codec, "_decode_event", decode_event)
+
+
+def who_is_outdated_does_not_say_so(patch: pytest.MonkeyPatch) -> None:
+    def decode_event(event: Any, events: Any) -> object:
+        cls = {**events, **codec.KERNEL_EVENTS}[event["type"]]
+        return codec.decode_data(cls, event["data"])
+
+    patch.setattr(codec, "_decode_event", decode_event)
+
+
+def the_index_believes_every_leader(patch: pytest.MonkeyPatch) -> None:
+    class Believing(Leadership):
+        def observe(self, offset: int, record: Any) -> Verdict:
+            super().observe(offset, record)
+            return Verdict.ACCEPTED
+
+    patch.setattr(following, "replace", lambda known: Believing(**asdict(known)))
+
+
 MESH_DEFECTS: list[tuple[str, Plant]] = [
+    ("I8", the_index_believes_every_leader),
     ("I6", undoing_takes_no_order),
     ("I6", compensations_are_not_run),
     ("I4", repeated_appends_are_forgotten),
@@ -191,6 +233,9 @@ DEFECTS: list[tuple[str, Plant]] = [
     ("I7", nobody_claims),
     ("I0", gossip_is_not_understood),
     ("time", log_time_is_not_clamped),
+    ("I8", damaged_snapshots_are_used),
+    ("I8", unknown_events_are_skipped),
+    ("I7", who_is_outdated_does_not_say_so),
 ]
 
 

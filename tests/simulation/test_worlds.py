@@ -17,7 +17,7 @@ SAID = (
     "starts", "crashes", "is paused", "is resumed", "claims", "and leads in term",
     "which does not count", "kept {", "taken {", "resign of term", "all faults cease",
 )  # fmt: skip
-TOLD = "from folkmoot.testing.simulation.command import main; main(['--seed', '11'])"
+TOLD = "from folkmoot.testing.simulation.command import main; main({})"
 
 
 @pytest.mark.timeout(1_800)
@@ -29,17 +29,20 @@ def test_every_invariant_holds_whatever_the_seed() -> None:
     assert ran == SEEDS
 
 
-def test_the_same_seed_tells_the_same_story_to_the_byte() -> None:
-    told = [_told(hash_seed) for hash_seed in ("1", "2")]
+@pytest.mark.parametrize(("seed", "scope", "said"), [(11, "relay", "kept"), (3, "mesh", "cancel")])
+def test_the_same_seed_tells_the_same_story_to_the_byte(seed: int, scope: str, said: str) -> None:
+    told = [_told(hash_seed, ["--seed", f"{seed}", "--scope", scope]) for hash_seed in ("1", "2")]
     assert told[0] == told[1]
     assert told[0].count(b"\n") > 100
+    assert said.encode() in told[0]
 
 
-def _told(hash_seed: str) -> bytes:
+def _told(hash_seed: str, arguments: list[str]) -> bytes:
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
     return subprocess.run(
-        [sys.executable, "-c", TOLD], env=environment, capture_output=True, check=True
-    ).stdout
+        [sys.executable, "-c", TOLD.format(arguments)],
+        env=environment, capture_output=True, check=True,
+    ).stdout  # fmt: skip
 
 
 def test_another_seed_tells_another_story() -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
 
 from folkmoot.bus.kafka import KafkaLog
-from folkmoot.bus.kafka.appender import chunks, landed
+from folkmoot.bus.kafka.appender import Call, Lane, chunks, landed
 from folkmoot.bus.kafka.consumers import stop_consumer
 from folkmoot.bus.ports import (
     AppendUncertain,
@@ -47,6 +47,23 @@ async def log(kafka_address: str) -> AsyncIterator[KafkaLog]:
     log = await KafkaLog.connect([kafka_address])
     yield log
     await log.close()
+
+
+async def test_a_broker_that_does_not_know_a_partition_yet_is_to_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def require(_topic: str, _partition: int) -> None:
+        return
+
+    async def send(*_: object) -> int:
+        raise UnknownTopicOrPartitionError
+
+    monkeypatch.setattr(Lane, "_send", send)
+    appender: Any = SimpleNamespace(admin=SimpleNamespace(require=require))
+    call = Call([Record(b"x")], 1, asyncio.get_running_loop().create_future())
+    Lane(appender, "t", 0).put(call)
+    with pytest.raises(BusUnavailable, match="It is starting, and this is to be tried again"):
+        await call.done
 
 
 @pytest.mark.timeout(120)

@@ -395,10 +395,15 @@ async def test_a_full_journal_fails_the_handler_for_good() -> None:
 # -- time, cancelling, leadership ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deadline_at", [NOW + 20, NOW, NOW - 5])
-async def test_a_handler_ends_at_its_deadline(deadline_at: int) -> None:
-    failure = await (await run(hangs, deadline_at=deadline_at)).failure()
+@pytest.mark.parametrize(("sent_at", "deadline_at"), [(0, NOW + 20), (0, NOW - 5), (9, 29)])
+async def test_a_handler_ends_at_its_deadline(sent_at: int, deadline_at: int) -> None:
+    failure = await (await run(hangs, sent_at=sent_at, deadline_at=deadline_at)).failure()
     assert failure == Failure("timed-out", "it did not end before its deadline")
+
+
+async def test_a_handler_has_its_deadline_by_its_own_clock() -> None:
+    bench = await run(lambda ctx, _: asyncio.sleep(0, ctx.deadline_at), sent_at=9, deadline_at=79)
+    assert (await bench.end()).result == NOW + 70
 
 
 async def started(body: Body) -> tuple[Bench, asyncio.Event]:
@@ -421,10 +426,11 @@ async def test_a_handler_that_is_told_to_stop_says_that_it_was_cancelled() -> No
     assert failure == Failure("cancelled", "cancelled while it ran", retryable=False)
 
 
-async def test_a_handler_that_is_stopped_before_it_began_still_answers() -> None:
-    bench, _ = await started(hangs)
+async def test_a_handler_that_is_stopped_before_it_began_answers_and_does_nothing() -> None:
+    bench, entered = await started(hangs)
     bench.runner.perform(StopHandler("c1"))
-    assert (await bench.failure()).kind == "cancelled"
+    assert (await bench.failure()).detail == "cancelled before it began"
+    assert not entered.is_set()
 
 
 async def test_a_handler_may_finish_though_it_was_told_to_stop() -> None:

@@ -14,6 +14,7 @@ from folkmoot.core.breaker import (
 from folkmoot.core.breaker.state import ROUTES_REMEMBERED_MAX
 from folkmoot.core.kernel import Send, Tick
 from folkmoot.core.messages import (
+    Call,
     CallKind,
     CancelCall,
     RegisterAgent,
@@ -115,6 +116,29 @@ def test_a_call_whose_deadline_has_passed_is_refused() -> None:
     assert (proxy.refusal().kind, proxy.refusal().retryable) == ("timed-out", True)
     proxy.hear(call("b", deadline_at=START + 1))
     assert "b" in proxy.target.flights
+
+
+@pytest.mark.parametrize("ahead_ms", [-3_600_000, 3_600_000])
+def test_a_call_has_its_time_whatever_its_senders_clock(ahead_ms: int) -> None:
+    proxy = full()
+    sent_at = START + ahead_ms
+    sent = replace(call("g", deadline_at=sent_at + 500), sent_at=sent_at, start_by=sent_at + 300)
+    assert proxy.hear(sent) == [CallQueued("writer", sent)]
+    assert proxy.machine.due(proxy.state) == START + 500
+    freed = proxy.hear(outcome("a"), after_ms=200)
+    assert freed[1:] == [CallDequeued("writer", "g", 0, START + 500 + GRACE_MS)]
+    (passed_on,) = (each.message for each in proxy.effects if isinstance(each, Send))
+    assert isinstance(passed_on, Call)
+    left = (passed_on.deadline_at - passed_on.sent_at, passed_on.start_by - passed_on.sent_at)
+    assert left == (300, 100)
+
+
+def test_who_is_admitted_at_once_has_all_its_time_at_the_worker() -> None:
+    proxy = Proxy()
+    sent = replace(call("a", deadline_at=900), sent_at=400)
+    assert proxy.hear(sent) == [CallAdmitted("writer", sent, 0, START + 500 + GRACE_MS)]
+    (passed_on,) = (each.message for each in proxy.effects if isinstance(each, Send))
+    assert passed_on == replace(sent, observed_by=OWN)
 
 
 # -- the queue --------------------------------------------------------------------------------

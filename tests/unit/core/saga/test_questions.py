@@ -72,6 +72,16 @@ def test_an_answer_goes_to_the_worker_that_asked_and_only_the_first() -> None:
     assert driver.replayed() == driver.state
 
 
+@pytest.mark.parametrize("ahead_ms", [-3_600_000, 3_600_000])
+def test_a_question_has_its_time_whatever_its_senders_clock(ahead_ms: int) -> None:
+    driver = Driver()
+    driver.open_with(step("a", timeout_ms=10_000))
+    asked = question(driver, wait_ms=5_000)
+    at = driver.now + ahead_ms
+    (event,) = driver.give(replace(asked, sent_at=at, deadline_at=at + 5_000))
+    assert event.deadline_at == driver.now + 5_000
+
+
 def test_the_steps_clock_stands_still_while_it_asks() -> None:
     driver = asking()
     driver.pass_time(DAY - 1_000)

@@ -102,7 +102,7 @@ def _goes_to(pending: Pending, to: Address) -> bool:
 def test_a_call_starts_at_once_while_there_is_room() -> None:
     worker = Worker(concurrency=1)
     assert worker.tell(call("a")) == ["CallAccepted", "CallStarted"]
-    assert worker.requests == [RunHandler(call("a"), 1, {})]
+    assert worker.requests == [RunHandler(replace(call("a"), sent_at=10), 1, {})]
     assert worker.tell(call("b")) == ["CallAccepted"]
     assert worker.state.running == 1
 
@@ -279,6 +279,22 @@ def test_a_call_that_comes_after_its_deadline_ends_unstarted() -> None:
     assert not worker.runs()
 
 
+@pytest.mark.parametrize("sent_at", [1, 3_600_000])
+def test_a_call_has_its_time_whatever_its_senders_clock(sent_at: int) -> None:
+    worker = Worker(concurrency=1)
+    sent = replace(call("a", deadline_at=sent_at + 500), sent_at=sent_at)
+    worker.tell(sent, replace(sent, call_id="b", start_by=sent_at + 100), now=1_000)
+    (begun,) = worker.requests
+    assert isinstance(begun, RunHandler)
+    assert (begun.call.sent_at, begun.call.deadline_at) == (1_000, 1_500)
+    worker.tell(Led("n", 9), now=1_499)
+    assert worker.runs() == [("a", 1), ("a", 2)]
+    worker.tell(HandlerSucceeded("a", 2, None), now=1_499)
+    assert [outcome.status for outcome in worker.outcomes()] == ["succeeded", "refused"]
+    worker.tell(replace(sent, call_id="c"), now=1_499)
+    assert worker.tell(Led("m", 9), now=1_999) == ["CallEnded"]
+
+
 def test_who_is_too_late_at_its_turn_gives_the_turn_to_the_next() -> None:
     worker = Worker(concurrency=1)
     worker.tell(call("a"), call("b", deadline_at=50), call("c"), call("d"))
@@ -342,10 +358,11 @@ def test_a_later_run_gets_what_earlier_runs_journaled() -> None:
     worker.tell(call("a"), JournalResult("a", 1, "search#1", ["x"]))
     worker.tell(Led("m", 9), JournalResult("a", 2, "search#2", None))
     worker.tell(Led("m", 12))
+    begun = replace(call("a"), sent_at=10)
     assert worker.requests == [
-        RunHandler(call("a"), 1, {}),
-        RunHandler(call("a"), 2, {"search#1": ["x"]}),
-        RunHandler(call("a"), 3, {"search#1": ["x"], "search#2": None}),
+        RunHandler(begun, 1, {}),
+        RunHandler(begun, 2, {"search#1": ["x"]}),
+        RunHandler(begun, 3, {"search#1": ["x"], "search#2": None}),
     ]
     assert worker.state.running == 1
 
@@ -416,4 +433,4 @@ def test_local_requests_are_made_for_committed_entries_only() -> None:
     entry = worker.shard.decide(Received(call("a")), 10)
     assert entry is not None
     assert not worker.requests
-    assert worker.shard.commit(1, 1) == [Local(RunHandler(call("a"), 1, {}))]
+    assert worker.shard.commit(1, 1) == [Local(RunHandler(replace(call("a"), sent_at=10), 1, {}))]

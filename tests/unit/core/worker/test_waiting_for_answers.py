@@ -57,7 +57,7 @@ def test_a_question_is_put_once_with_where_its_answer_goes() -> None:
     (question,) = worker.sent(Question)
     assert question == Question(
         "s/x/do/ask:ask#1", "a", "s", "x", "ask:ask#1", "may I?", {"type": "boolean"}, 9_100,
-        Address("folkmoot.agent.clerk.inbox", 3),
+        Address("folkmoot.agent.clerk.inbox", 3), sent_at=100,
     )  # fmt: skip
 
 

@@ -65,9 +65,13 @@ def schema_of(machine: Machine[Any]) -> str:
 
     The state's wire name, for what it means, and a hash, for how it is written.
     """
-    cls = state_type(machine)
+    return _schema(state_type(machine), tuple(machine.outputs.values()))
+
+
+@lru_cache(maxsize=64)
+def _schema(cls: type, outputs: tuple[type, ...]) -> str:
     shapes: dict[str, object] = {}
-    for written in (cls, Pending, Leadership, *machine.outputs.values()):
+    for written in (cls, Pending, Leadership, *outputs):
         _note_shape(written, shapes)
     digest = sha256(orjson.dumps([FORMAT, shapes], option=orjson.OPT_SORT_KEYS)).hexdigest()
     return f"{wire_name(cls)}/{digest[:16]}"

@@ -235,7 +235,8 @@ class Call:
     otherwise: of what a step needs, or of all steps for an aggregation. `target` is the agent, or
     the team for a leader's hook. `outcome_to` receives the `Outcome`; `observed_by`, set by the
     breaker, a copy. A worker refuses to begin after `start_by`, and reports `CallProgress` when it
-    begins and at least every `heartbeat_ms`; 0 means that it need not.
+    begins and at least every `heartbeat_ms`; 0 means that it need not. Its times are by the clock
+    by which it was `sent_at`: see `shift_ms`.
     """
 
     call_id: str
@@ -256,6 +257,7 @@ class Call:
     traceparent: str | None = None
     start_by: int = 0
     heartbeat_ms: int = 0
+    sent_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +275,7 @@ class Question:
 
     `question_id` is the same for every attempt that asks this; `key` tells it from the others of
     the call. `schema` is the JSON Schema of what is expected. `answer_to` receives the `Answer`.
+    `deadline_at` is by the clock by which it was `sent_at`: see `shift_ms`.
     """
 
     question_id: str
@@ -285,6 +288,16 @@ class Question:
     deadline_at: int
     answer_to: Address
     signal: str = ""
+    sent_at: int = 0
+
+
+def shift_ms(message: Call | Question, now: int) -> int:
+    """Return what to add to the times of a message that is received at `now`.
+
+    No two shards' clocks need agree, so its times count from when it was sent, and the way to here
+    takes none. Before `sent_at` was written they were taken as they are.
+    """
+    return now - message.sent_at if message.sent_at else 0
 
 
 @dataclass(frozen=True, slots=True)

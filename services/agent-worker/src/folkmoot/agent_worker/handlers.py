@@ -15,7 +15,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from folkmoot.contracts.envelope import MESSAGE_BYTES_MAX
 from folkmoot.core.kernel import Refused
-from folkmoot.core.messages import Call, Failure, Json
+from folkmoot.core.messages import Call, Failure, Json, shift_ms
 from folkmoot.core.worker import (
     AskQuestion,
     DeliverAnswer,
@@ -199,8 +199,10 @@ class Runner:
 
     async def _outcome(self, request: RunHandler) -> HandlerSucceeded | HandlerFailed:
         call, run = request.call, request.run
+        if asyncio.current_task() in self._stopped:
+            return HandlerFailed(call.call_id, run, _cancelled("before it began"))
         try:
-            patience_s = (call.deadline_at - self._host.clock.now()) / 1000
+            patience_s = (self._deadline_at(call) - self._host.clock.now()) / 1000
             async with asyncio.timeout(patience_s) as limit:
                 self._answers[call.call_id].limit = limit
                 result = await self._invoke(request)
@@ -209,12 +211,16 @@ class Runner:
             if not _is_being_cancelled():
                 failure = _failure(error, timed_out=False)
             elif asyncio.current_task() in self._stopped:
-                failure = Failure("cancelled", "cancelled while it ran", retryable=False)
+                failure = _cancelled("while it ran")
             else:
                 raise
         except (Exception, SystemExit) as error:  # what a user's function raises is its outcome
             failure = _failure(error, timed_out=limit.expired())
         return HandlerFailed(call.call_id, run, failure)
+
+    def _deadline_at(self, call: Call) -> int:
+        """Return when it must end by this member's own clock, which its log's may be ahead of."""
+        return call.deadline_at + shift_ms(call, self._host.clock.now())
 
     async def _invoke(self, request: RunHandler) -> Json:
         result = _canonical(await self._handle(request), "the result")
@@ -254,7 +260,7 @@ class Runner:
                 await self._submit(ReportProgress(call.call_id, request.run))
 
         return cls(
-            call,
+            replace(call, deadline_at=self._deadline_at(call)),
             request.run,
             self._epoch(),
             _StepJournal(request, self._submit, self._answers[call.call_id]),
@@ -298,6 +304,10 @@ def _canonical(value: object, what: str) -> Json:
             "store it elsewhere and return a reference"
         )
     return orjson.loads(encoded)
+
+
+def _cancelled(when: str) -> Failure:
+    return Failure("cancelled", f"cancelled {when}", retryable=False)
 
 
 def _is_being_cancelled() -> bool:

@@ -23,7 +23,7 @@ from aiokafka.structs import RecordMetadata
 
 from folkmoot.bus.cancelling import leave
 from folkmoot.bus.kafka.admin import Admin
-from folkmoot.bus.kafka.brokers import Brokers, unknown
+from folkmoot.bus.kafka.brokers import Brokers
 from folkmoot.bus.kafka.producers import bury
 from folkmoot.bus.limits import check_records, size_of
 from folkmoot.bus.ports import (
@@ -176,8 +176,11 @@ class Lane:
             )
             self._fail(error, self._sent)
             raise  # the broker now waits for a number that will not come
-        except UnknownTopicOrPartitionError as error:
-            raise unknown(self._topic, self._partition) from error
+        except UnknownTopicOrPartitionError as error:  # `require` has seen it
+            raise BusUnavailable(
+                f"Kafka does not know partition {self._partition} of topic {self._topic!r} any "
+                "more. It is starting, and this is to be tried again, or the topic was deleted."
+            ) from error
         for call in self._sent:
             if not call.done.done():
                 call.done.set_result(offset)

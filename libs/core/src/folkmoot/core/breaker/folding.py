@@ -23,7 +23,7 @@ from folkmoot.core.breaker.events import (
 from folkmoot.core.breaker.judging import counts_of
 from folkmoot.core.breaker.state import BreakerState, Circuit, Flight, Target
 from folkmoot.core.kernel import Effect, Position, Send
-from folkmoot.core.messages import Address, Call, CancelCall, inbox
+from folkmoot.core.messages import Address, Call, CancelCall, inbox, shift_ms
 
 Transition = BreakerOpened | BreakerHalfOpened | BreakerClosed
 
@@ -32,14 +32,13 @@ def fold(state: BreakerState, event: object, position: Position, own: Address) -
     """Fold `event` of the shard whose inbox is `own` into `state` and return its effects."""
     match event:
         case CallAdmitted() | CallDequeued():
-            return _fold_admission(state, event, own)
+            return _fold_admission(state, event, position, own)
         case CallEnded() | CallExpired():
             _fold_end(state, event, position)
         case CallRefused():
             return _fold_refusal(state, event)
-        case CallQueued(call=call):
-            state.targets[event.target].queue[call.call_id] = call
-            state.open_call(call.call_id, event.target, call.deadline_at)
+        case CallQueued():
+            _fold_queued(state, event, position)
         case CancelForwarded():
             return _fold_cancel(state.targets[event.target], event)
         case BreakerOpened() | BreakerHalfOpened() | BreakerClosed():
@@ -51,16 +50,29 @@ def fold(state: BreakerState, event: object, position: Position, own: Address) -
     return ()
 
 
+def _fold_queued(state: BreakerState, event: CallQueued, position: Position) -> None:
+    """Keep the call with its times by this shard's clock, by which it waits."""
+    call = event.call
+    if later_ms := shift_ms(call, position.at):
+        start_by = call.start_by + later_ms if call.start_by else 0
+        deadline_at = call.deadline_at + later_ms
+        call = replace(call, deadline_at=deadline_at, start_by=start_by, sent_at=position.at)
+    state.targets[event.target].queue[call.call_id] = call
+    state.open_call(call.call_id, event.target, call.deadline_at)
+
+
 def _fold_admission(
-    state: BreakerState, event: CallAdmitted | CallDequeued, own: Address
+    state: BreakerState, event: CallAdmitted | CallDequeued, position: Position, own: Address
 ) -> Sequence[Effect]:
     target = state.targets[event.target]
     if isinstance(event, CallAdmitted):
         call = event.call
+        sent_at = call.sent_at
         if event.probe:
             target.circuit.probe = call.call_id
     else:
         call = target.queue.pop(event.call_id)
+        sent_at = position.at if call.sent_at else 0
     partition, step = event.partition, call.idempotency_key
     target.flights[call.call_id] = Flight(partition, target.circuit.generation, step)
     target.loads[partition] += 1
@@ -68,7 +80,8 @@ def _fold_admission(
     target.totals.admitted += 1
     target.remember_route(step, partition)
     state.open_call(call.call_id, target.name, event.expires_at)
-    return (_to_worker(target.name, partition, replace(call, observed_by=own)),)
+    passed_on = replace(call, observed_by=own, sent_at=sent_at)
+    return (_to_worker(target.name, partition, passed_on),)
 
 
 def _to_worker(target: str, partition: int, message: Call | CancelCall) -> Send:

@@ -45,7 +45,15 @@ from folkmoot.core.breaker.limits import BreakerSettings, check_registration
 from folkmoot.core.breaker.routing import Room
 from folkmoot.core.breaker.state import BreakerState, Target
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
-from folkmoot.core.messages import Address, Call, CancelCall, Outcome, RegisterAgent, inbox
+from folkmoot.core.messages import (
+    Address,
+    Call,
+    CancelCall,
+    Outcome,
+    RegisterAgent,
+    inbox,
+    shift_ms,
+)
 from folkmoot.core.names import by_wire_name
 
 INPUTS = by_wire_name(RegisterAgent, Call, Outcome, CancelCall)
@@ -129,40 +137,35 @@ class BreakerMachine:
         target = state.targets.get(call.target)
         if target is None:
             return (answers.refused(call, answers.unknown_agent(call.target, state.targets)),)
-        if now >= call.deadline_at:
+        deadline_at = call.deadline_at + shift_ms(call, now)
+        if now >= deadline_at:
             return (answers.refused(call, answers.too_late()),)
         if target.circuit.phase == "closed":
-            return self._admit_or_queue(target, call)
+            return self._admit_or_queue(target, call, deadline_at)
         if target.circuit.phase == "open" and now >= target.circuit.retry_at:
-            return self._probe(target, call)
+            return self._probe(target, call, deadline_at)
         return (self._keep_away(target, call, now),)
 
-    def _admit_or_queue(self, target: Target, call: Call) -> Events:
+    def _admit_or_queue(self, target: Target, call: Call, deadline_at: int) -> Events:
         partition = None if target.queue else self._room(target).take(call)
         if partition is not None:
-            return (self._admitted(target, call, partition),)
+            expires_at = deadline_at + self._settings.grace_ms
+            return (CallAdmitted(target.name, call, partition, expires_at),)
         if len(target.queue) < self._settings.queue_max:
             return (CallQueued(target.name, call),)
         return (self._overloaded(target, call),)
 
-    def _probe(self, target: Target, call: Call) -> Events:
+    def _probe(self, target: Target, call: Call, deadline_at: int) -> Events:
         partition = self._room(target).take(call)
         if partition is None:
             return (self._overloaded(target, call),)
-        probe = self._admitted(target, call, partition, probe=True)
+        expires_at = deadline_at + self._settings.grace_ms
+        probe = CallAdmitted(target.name, call, partition, expires_at, probe=True)
         return (BreakerHalfOpened(target.name), probe)
 
     def _room(self, target: Target, freed: Iterable[int] = ()) -> Room:
         limit = self._settings.partition_limit(target.concurrency)
         return Room(target, target.partitions, limit, freed)
-
-    def _admitted(
-        self, target: Target, call: Call, partition: int, *, probe: bool = False
-    ) -> CallAdmitted:
-        return CallAdmitted(target.name, call, partition, self._expires_at(call), probe)
-
-    def _expires_at(self, call: Call) -> int:
-        return call.deadline_at + self._settings.grace_ms
 
     def _keep_away(self, target: Target, call: Call, now: int) -> CallRefused:
         circuit = target.circuit
@@ -258,4 +261,5 @@ class BreakerMachine:
             partition = room.take(call)
             if partition is None:
                 return
-            yield CallDequeued(target.name, call.call_id, partition, self._expires_at(call))
+            expires_at = call.deadline_at + self._settings.grace_ms
+            yield CallDequeued(target.name, call.call_id, partition, expires_at)

@@ -13,7 +13,7 @@ BREAKER = inbox("breaker-proxy")
 
 def call_of(saga: Saga, step: Step, answer_to: Address, now: int) -> Send:
     """Return the call that begins an attempt of a step or a leader's hook."""
-    call = _call(saga, step, step.kind, _given(saga, step), False, answer_to)
+    call = _call(saga, step, step.kind, _given(saga, step), False, answer_to, now)
     plan = step.plan
     if plan.queue_timeout_ms or plan.heartbeat_ms:
         start_by = now + plan.queue_timeout_ms if plan.queue_timeout_ms else step.deadline_at
@@ -21,10 +21,10 @@ def call_of(saga: Saga, step: Step, answer_to: Address, now: int) -> Send:
     return _addressed(saga, step, call)
 
 
-def undo_of(saga: Saga, step: Step, in_doubt: bool, answer_to: Address) -> Send:
+def undo_of(saga: Saga, step: Step, in_doubt: bool, answer_to: Address, now: int) -> Send:
     """Return the call that begins an attempt to undo a step."""
     recorded = None if in_doubt else step.result
-    call = _call(saga, step, "compensate", recorded, in_doubt, answer_to)
+    call = _call(saga, step, "compensate", recorded, in_doubt, answer_to, now)
     return _addressed(saga, step, call)
 
 
@@ -40,7 +40,13 @@ def cancel_of(saga: Saga, step: Step, call_id: str) -> Send:
 
 
 def _call(
-    saga: Saga, step: Step, kind: CallKind, recorded: Json, in_doubt: bool, answer_to: Address
+    saga: Saga,
+    step: Step,
+    kind: CallKind,
+    recorded: Json,
+    in_doubt: bool,
+    answer_to: Address,
+    now: int,
 ) -> Call:
     way = "undo" if kind == "compensate" else "do"
     return Call(
@@ -60,6 +66,7 @@ def _call(
         in_doubt,
         None,
         saga.traceparent,
+        sent_at=now,
     )
 
 

@@ -291,7 +291,7 @@ class Folding:
         step.asked_from = None
         pacing.take(state, saga, step.plan.id)
         pacing.wait(state, saga, step.plan.id, event.expires_at, at.at)
-        return (undo_of(saga, step, event.in_doubt, self._answer_to),)
+        return (undo_of(saga, step, event.in_doubt, self._answer_to, at.at),)
 
     def _undo_retried(
         self, state: SagaState, event: happened.StepCompensationRetryScheduled, at: Position

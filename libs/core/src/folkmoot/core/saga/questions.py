@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from folkmoot.core.kernel import Effect, Position, Send
-from folkmoot.core.messages import Answer, Json, Question
+from folkmoot.core.messages import Answer, Json, Question, shift_ms
 from folkmoot.core.saga import pacing
 from folkmoot.core.saga.control_events import (
     QuestionAnswered,
@@ -38,7 +38,8 @@ def asked(saga: Saga, step: Step, question: Question, now: int, settings: SagaSe
     """Return how a question is put, and answered if its answer is known."""
     if question.question_id in step.questions:
         return []
-    deadline_at = min(question.deadline_at, now + settings.timeout_ms_max)
+    deadline_at = question.deadline_at + shift_ms(question, now)
+    deadline_at = min(deadline_at, now + settings.timeout_ms_max)
     event = QuestionAsked(
         saga.saga_id,
         step.plan.id,

@@ -68,7 +68,10 @@ class DeliverAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RunHandler:
-    """Request: run the handler of `call`, taking from `journal` what earlier runs did."""
+    """Request: run the handler of `call`, taking from `journal` what earlier runs did.
+
+    Its time counts from `call.sent_at`, which is when this was decided.
+    """
 
     call: Call
     run: int

@@ -29,6 +29,7 @@ from folkmoot.core.messages import (
     Question,
     Usage,
     inbox,
+    shift_ms,
 )
 from folkmoot.core.names import by_wire_name
 from folkmoot.core.worker.events import (
@@ -139,13 +140,14 @@ class WorkerMachine:
             return (accepted, self._overloaded(state, message))
         if state.waiting or self._free(state) <= 0:
             return (accepted,)
-        return (accepted, self._start(OpenCall(message), now))
+        arrived = OpenCall(message, shift_ms=shift_ms(message, now))
+        return (accepted, self._start(arrived, now))
 
     def _start(self, open_call: OpenCall, now: int) -> CallStarted | CallEnded:
         call = open_call.call
         if now >= open_call.deadline_at(now):
             return self._too_late(open_call)
-        if call.start_by and now >= call.start_by and open_call.run == 0:
+        if open_call.run == 0 and open_call.is_past_start(now):
             failure = Failure("queue-timed-out", "its turn did not come in time")
             return self._ended(call, 0, 0, failure=failure, status="refused")
         run = open_call.run + 1
@@ -307,7 +309,8 @@ class WorkerMachine:
         """Fold `event` into `state`; see `folkmoot.core.kernel.Machine`."""
         match event:
             case CallAccepted(call=call):
-                state.calls[call.call_id] = OpenCall(call)
+                arrived = OpenCall(call, shift_ms=shift_ms(call, position.at))
+                state.calls[call.call_id] = arrived
                 state.waiting.append(call.call_id)
             case CallStarted():
                 return self._apply_started(state, event, position)
@@ -337,7 +340,8 @@ class WorkerMachine:
         open_call.run, open_call.started_at = event.run, position.at
         open_call.progressed_at = position.at
         state.trim_waiting()
-        call = replace(open_call.call, deadline_at=open_call.deadline_at(position.at))
+        deadline_at = open_call.deadline_at(position.at)
+        call = replace(open_call.call, deadline_at=deadline_at, sent_at=position.at)
         begin = Local(RunHandler(call, event.run, dict(open_call.journal)))
         return (begin, _progress(call)) if call.start_by else (begin,)
 
@@ -363,6 +367,7 @@ class WorkerMachine:
             position.at + event.wait_ms,
             Address(inbox(self.name), self._partition),
             event.signal,
+            position.at,
         )
         return (self._to(call.outcome_to, question), *effects)
 

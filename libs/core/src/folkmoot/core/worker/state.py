@@ -14,7 +14,8 @@ class OpenCall:
     """A call between acceptance and end. `run` is 0 while it waits for its turn.
 
     `asked` are its open questions, since `waiting_since` if there are any. `waited_ms`, for how
-    long it had waited for answers until then, is no part of its time.
+    long it had waited for answers until then, is no part of its time. `shift_ms` is what to add to
+    the times of `call` to have them by this shard's clock.
     """
 
     call: Call
@@ -26,11 +27,16 @@ class OpenCall:
     asked: dict[str, None] = field(default_factory=dict)
     journal: dict[str, Json] = field(default_factory=dict)
     stop_requested: bool = False
+    shift_ms: int = 0
 
     def deadline_at(self, now: int) -> int:
         """Return when it must end, as it stands now; later while it waits for an answer."""
         waiting_ms = now - self.waiting_since if self.asked else 0
-        return self.call.deadline_at + self.waited_ms + max(0, waiting_ms)
+        return self.call.deadline_at + self.shift_ms + self.waited_ms + max(0, waiting_ms)
+
+    def is_past_start(self, now: int) -> bool:
+        """Whether it may not begin any more, if it has not yet."""
+        return 0 < self.call.start_by <= now - self.shift_ms
 
 
 @dataclass(slots=True)

@@ -248,7 +248,7 @@ class BreakerPlayer:
         step = f"p{random.randrange(20)}"
         return Call(
             f"c{self._asked}", "saga", step, "step", "write", agent, "news", 1, {"n": 1}, step,
-            now + random.choice((300, 5_000)), HOME,
+            now + random.choice((300, 5_000)), HOME, sent_at=random.choice((0, now - 50, now + 90)),
         )  # fmt: skip
 
 
@@ -287,6 +287,7 @@ class WorkerPlayer:
             f"c{self._asked}", "saga", name, "step", "write", "writer", "news", 1, [1, 2], name,
             now + random.choice((300, 5_000)), HOME,
             start_by=random.choice((0, now + 200)), heartbeat_ms=random.choice((0, 60)),
+            sent_at=random.choice((0, now - 50, now + 90)),
         )  # fmt: skip
 
     def _word(self, random: Random) -> object:

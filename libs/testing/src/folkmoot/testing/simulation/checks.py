@@ -13,6 +13,7 @@ from folkmoot.contracts.envelope import decode_message
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.kernel import InputRejected, Mark, Send
 from folkmoot.testing.simulation.evidence import Checker, Evidence, ShardEvidence, Violation
+from folkmoot.testing.simulation.index_checks import indexes_tell_what_the_logs_say
 from folkmoot.testing.simulation.relay import Did, Kept, Passed, Put, Rang, RelayMachine, Taken
 from folkmoot.testing.simulation.saga_checks import (
     effects_are_undone,
@@ -310,6 +311,7 @@ CHECKERS: dict[str, Checker] = {
         effects_are_undone,
         plans_are_made_once,
         notes_are_appended_once,
+        indexes_tell_what_the_logs_say,
         nothing_went_wrong,
     )
 }

@@ -27,9 +27,13 @@ class Draw:
     pending_effects_max: int
     inputs_per_s: float
     clocks_agree: bool
-    """Whether wall clocks are right, so that steps may have short time limits."""
+    """Whether wall clocks are right."""
     poison: bool
     """Whether deciding some inputs breaks, which ends the term of who tries."""
+    snapshot_every: int
+    """Log records after which a shard gets a snapshot."""
+    mixed: bool
+    """Whether some incarnations of members are of an older version than the others."""
 
 
 def draw(seed: int, scope: Scope | None = None) -> tuple[Draw, Random]:
@@ -48,5 +52,7 @@ def draw(seed: int, scope: Scope | None = None) -> tuple[Draw, Random]:
         inputs_per_s=random.choice((2.0, 8.0, 25.0)),
         clocks_agree=random.random() < 0.4,
         poison=random.random() < 0.2,
+        snapshot_every=random.choice((5, 20, 60, 25_000)),
+        mixed=random.random() < 0.2,
     )
     return drawn, random

@@ -77,6 +77,8 @@ class Observations:
     notes: list[str] = field(default_factory=list)
     """The requests to append to a stream that were acknowledged."""
     acts: list[Act] = field(default_factory=list)
+    indexes: dict[str, Any] = field(default_factory=dict)
+    """What the index of each event store held in the end."""
     troubles: list[str] = field(default_factory=list)
     """What must never happen, as it was seen: an invariant and a sentence."""
 

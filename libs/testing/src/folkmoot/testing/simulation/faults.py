@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import ClassVar
 
+from folkmoot.bus.ports import Stored
 from folkmoot.testing.simulation.broker import Fate
 from folkmoot.testing.simulation.gossip import Weather
 from folkmoot.testing.simulation.log import SimulatedLog
@@ -19,6 +21,8 @@ from folkmoot.testing.simulation.world import Seat, World
 
 CLOCK_RATES = (0.8, 1.2)
 CLOCK_JUMP_MS = 10_000
+NEWEST_RECORDS = 6
+"""Of a topic of snapshots: two snapshots, mostly."""
 
 
 class Fault:
@@ -258,9 +262,42 @@ class GossipCut(Fault):
         self.world.network.islands.discard(self.name)
 
 
+class SpoiltSnapshots(Crash):
+    """Snapshots are damaged on the broker's disk, and a process starts again on what is left."""
+
+    weight = 1.5
+
+    def strike(self) -> str:
+        spoilt = 0
+        for (topic, _), partition in self.world.broker.partitions.items():
+            if topic.endswith(".snapshots"):
+                spoilt += self._spoil(partition.records)
+        return f"{spoilt} records of snapshots are spoilt; {super().strike()}"
+
+    def _spoil(self, records: list[Stored]) -> int:
+        """Damage some of the newest records; how many."""
+        newest = range(max(0, len(records) - NEWEST_RECORDS), len(records))
+        chosen = [n for n in newest if records[n].value and self.random.random() < 0.6]
+        for number in chosen:
+            value = self._damaged(records[number].value or b"")
+            records[number] = replace(records[number], value=value)
+        return len(chosen)
+
+    def _damaged(self, value: bytes) -> bytes | None:
+        place = self.random.randrange(len(value))
+        digits = [n for n, byte in enumerate(value) if byte in b"12345678"]
+        kind = self.random.choice(("digit", "digit", "cut", "garbage", "lost"))
+        if kind == "digit" and digits:  # as good as what was written, to all appearance
+            place = self.random.choice(digits)
+            return value[:place] + bytes([value[place] + 1]) + value[place + 1 :]
+        if kind == "cut":
+            return value[:place]
+        return None if kind == "lost" else value[:place] + b"\x00" + value[place + 1 :]
+
+
 FAULTS: tuple[type[Fault], ...] = (
     Crash, Stop, Pause, ClockRate, ClockJump, AckLost, LandsLate, LandsInPart, AppendLost, CutOff,
-    DeliveredLate, SlowLink, SlowDisk, FailOver, GossipStorm, GossipCut,
+    DeliveredLate, SlowLink, SlowDisk, FailOver, GossipStorm, GossipCut, SpoiltSnapshots,
 )  # fmt: skip
 
 

@@ -1,17 +1,20 @@
 """The larger kind of world: the whole mesh, three processes of each service, and its users.
 
 Every process is put together by its own `bootstrap`. Agents do things in a world outside, which
-remembers them (`outside.py`); a client submits tasks, sometimes twice, and cancels some.
-
-Not part of it: the event store's index, which reads logs into SQLite on threads.
+remembers them (`outside.py`); a client submits tasks, sometimes twice, and cancels some. The event
+stores keep their indexes in files, which outlive most of their crashes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import tempfile
+import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from folkmoot.agent_worker.bootstrap import worker
@@ -22,12 +25,13 @@ from folkmoot.bus.ports import Bus, BusError
 from folkmoot.core.breaker import BreakerMachine, BreakerSettings
 from folkmoot.core.election import ElectionMachine, ElectionSettings
 from folkmoot.core.event_store import EventStoreMachine, EventStoreSettings
-from folkmoot.core.messages import Append, NewEvent, inbox, log
+from folkmoot.core.messages import Append, CancelSaga, NewEvent, inbox, log
 from folkmoot.core.saga import SagaMachine, SagaSettings
 from folkmoot.core.worker import WorkerMachine, WorkerSettings
 from folkmoot.election.bootstrap import service as election
 from folkmoot.election.settings import ElectionServiceSettings
 from folkmoot.event_store.bootstrap import service as event_store
+from folkmoot.event_store.index import FILE_NAME
 from folkmoot.event_store.settings import EventStoreServiceSettings
 from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.seat import ShardName
@@ -38,19 +42,19 @@ from folkmoot.saga_orchestrator.bootstrap import service as saga_orchestrator
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 from folkmoot.sdk.client import Client
 from folkmoot.sdk.errors import ControlRefused, NoAnswer
-from folkmoot.testing.simulation.outside import (
-    AGENT,
-    SHORT_TIMEOUT_S,
-    STEP_TIMEOUT_S,
-    TEAM,
-    Outside,
-)
+from folkmoot.testing.simulation.draw import Draw
+from folkmoot.testing.simulation.index_checks import content, positions
+from folkmoot.testing.simulation.outside import AGENT, TEAM, Outside
 from folkmoot.testing.simulation.process import Process
 from folkmoot.testing.simulation.world import LEADER_WITHIN_MS, ShardPlan, World
 
 REPLICAS = 3
 RETRY_S = 0.1
 STREAM = "notes"
+NEW_DISK_SHARE = 0.2
+SNAPSHOT_RECORD_BYTES = 300
+"""A log record, roughly: services count snapshots by bytes where there are few records."""
+
 BREAKER = {"breaker_open_base_ms": 200, "breaker_open_cap_ms": 1_000}
 """Of the breaker-proxy; others take no notice. Short, so that a world settles soon."""
 
@@ -73,11 +77,22 @@ def _named(cls: type[S], **fields: Any) -> S:
 class MeshWorld:
     """See the module."""
 
-    def __init__(self, seed: int, ttl_ms: int) -> None:
-        self._fields = {"partitions": 1, "ttl_ms": ttl_ms, "bus": "simulated:"}
+    def __init__(self, draw: Draw) -> None:
+        ttl_ms = draw.ttl_ms
+        snapshot_bytes = max(1024, SNAPSHOT_RECORD_BYTES * draw.snapshot_every)
+        self._fields = {
+            "partitions": 1,
+            "ttl_ms": ttl_ms,
+            "bus": "simulated:",
+            "snapshot_every_bytes": snapshot_bytes,
+        }
         self._session_ttl_ms = ttl_ms
-        self._seed = seed
+        self._seed = draw.seed
         self._client_busy = True
+        self._disk = Path(tempfile.mkdtemp(prefix="folkmoot-simulated-"))
+        weakref.finalize(self, shutil.rmtree, self._disk, ignore_errors=True)
+        self._disks: dict[str, Path] = {}
+        self._ends: dict[tuple[str, int], int] = {}
         self.shards = [*self._service_shards(ttl_ms), *self._team_shards(ttl_ms)]
 
     def _service_shards(self, ttl_ms: int) -> list[ShardPlan]:
@@ -102,8 +117,7 @@ class MeshWorld:
 
     def populate(self, world: World) -> None:
         """See `Kind`."""
-        timeout_s = SHORT_TIMEOUT_S if world.draw.clocks_agree else STEP_TIMEOUT_S
-        self.outside = Outside(self._seed, world.seen.acts, timeout_s)
+        self.outside = Outside(self._seed, world.seen.acts)
         services: dict[str, tuple[Bootstrap, type[Settings]]] = {
             "election": (election, ElectionServiceSettings),
             "event-store": (event_store, EventStoreServiceSettings),
@@ -123,10 +137,24 @@ class MeshWorld:
         if self._client_busy:
             return False
         replicas = world.replicas(f"{log('saga-orchestrator')}/0")
-        return all(not replica.shard.state.sagas for _, replica in replicas)
+        if any(replica.shard.state.sagas for _, replica in replicas):
+            return False
+        return self._is_indexed(world)
+
+    def _is_indexed(self, world: World) -> bool:
+        """Whether every index holds the logs as they were when all sagas had ended."""
+        for plan in self.shards:
+            place = (plan.name.log, plan.name.partition)
+            self._ends.setdefault(place, len(world.broker.partitions[place].records))
+        for disk in self._disks.values():
+            found = positions(disk / FILE_NAME)
+            if any(found.get(place, 0) < end for place, end in self._ends.items()):
+                return False
+        return True
 
     def complaints(self, world: World) -> list[str]:
-        """See `Kind`."""
+        """See `Kind`. What the indexes hold is noted for the checker."""
+        world.seen.indexes = {n: content(disk / FILE_NAME) for n, disk in self._disks.items()}
         return []
 
     # -- programs ---------------------------------------------------------------------------
@@ -139,10 +167,19 @@ class MeshWorld:
         process: Process,
         bus: Bus,
     ) -> None:
-        chosen = _named(settings, node=process.name, **BREAKER, **self._fields)
+        disk = self._disk_of(world, process)
+        chosen = _named(settings, node=process.name, index_dir=disk, **BREAKER, **self._fields)
         service = await _patiently(partial(bootstrap, bus, chosen, process))
-        service.jobs = [job for job in service.jobs if job.__name__ != "serve_index"]
         await self._run(world, process, service)
+
+    def _disk_of(self, world: World, process: Process) -> Path | None:
+        """Return the folder of an event store's index: mostly that of the incarnation before."""
+        seat, _, _ = process.name.partition(".")
+        if not seat.startswith("event-store"):
+            return None
+        if seat not in self._disks or world.random.random() < NEW_DISK_SHARE:
+            self._disks[seat] = self._disk / process.name
+        return self._disks[seat]
 
     async def _worker(self, world: World, process: Process, bus: Bus) -> None:
         chosen = _named(
@@ -181,7 +218,8 @@ class MeshWorld:
         if world.random.random() < 0.15:
             await asyncio.sleep(world.random.uniform(0, 0.5))
             with contextlib.suppress(ControlRefused, NoAnswer):
-                await _patiently(partial(saga.cancel, "client"))
+                request = CancelSaga(saga.saga_id, "client", request_id=f"cancel-{key}")
+                await _patiently(partial(client.control, saga, request))
 
     async def _append(self, world: World, postbox: Postbox, request: str) -> None:
         message = Append(STREAM, (NewEvent("note", request),), request)

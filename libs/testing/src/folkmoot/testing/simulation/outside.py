@@ -21,11 +21,8 @@ from folkmoot.testing.simulation.loop import SimulatedLoop
 
 TEAM, AGENT = "crew", "hand"
 STEPS_MAX = 4
-STEP_TIMEOUT_S = 40.0
-"""Longer than clocks disagree here: a deadline is compared on several machines."""
-
-SHORT_TIMEOUT_S = 1.0
-"""Where clocks agree."""
+STEP_TIMEOUT_S = 1.0
+"""Shorter than clocks disagree here: no deadline may be compared by another's clock."""
 
 RETRY = Retry(attempts=3, initial_s=0.05, cap_s=0.3)
 
@@ -36,7 +33,6 @@ class Outside:
 
     seed: int
     acts: list[Act]
-    timeout_s: float = STEP_TIMEOUT_S
     _done: set[tuple[str, str]] = field(default_factory=set)
     _undone: set[tuple[str, str]] = field(default_factory=set)
 
@@ -73,7 +69,7 @@ class Outside:
     def agent(self, loop: SimulatedLoop, member: str) -> Agent:
         """Return the agent that a member hosts."""
         agent = Agent(AGENT, TEAM, partitions=1)
-        step = agent.step("act", timeout_s=self.timeout_s, retry=RETRY)
+        step = agent.step("act", timeout_s=STEP_TIMEOUT_S, retry=RETRY)
 
         async def plan(ctx: LeaderContext, task: list[dict[str, Any]]) -> list[Step]:
             return [Step("act", each, id=each["id"], needs=each["needs"]) for each in task]

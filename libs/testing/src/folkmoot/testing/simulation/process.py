@@ -14,12 +14,14 @@ from folkmoot.testing.virtual_time import EPOCH_MS
 class Process:
     """One incarnation of a process. It implements `Clock` for the code that it runs.
 
-    Its monotonic clock begins anywhere and runs at `rate`; its wall clock is wrong by `skew_ms`.
+    Its monotonic clock begins anywhere and runs at `rate`; its wall clock is wrong by `skew_ms`. If
+    it is `outdated`, its program is of an older version than others.
     """
 
     def __init__(self, loop: SimulatedLoop, name: str, booted_s: float, skew_ms: int) -> None:
         self.loop, self.name, self.skew_ms = loop, name, skew_ms
         self.paused = self.dead = self.leaving = False
+        self.outdated = False
         self.replicas: list[Any] = []
         self.stop: Callable[[], None] = lambda: None
         self._context = NOBODY.copy()

@@ -21,7 +21,8 @@ TIMERS_MAX = 20
 class Put:
     """Keep `item`, pass it on as `copies` messages, and ring after `alarm_ms` if given.
 
-    `refuse`, `break_` and `ignore` say what deciding it is to come to instead.
+    `refuse`, `break_` and `ignore` say what deciding it is to come to instead; `noted` that it is
+    kept, and that a machine which is not outdated notes it besides.
     """
 
     item: str
@@ -47,6 +48,13 @@ class Kept:
     item: str
     copies: int
     alarm_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An item that was kept is noted, which an outdated machine knows nothing of."""
+
+    item: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +100,21 @@ class Items:
     alarms: Deadlines = field(default_factory=Deadlines)
     rang: dict[str, int] = field(default_factory=dict)
     leaders: list[str] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
 
 
 class RelayMachine:
     """Passes items on to the topic `to`: by key, so to any of its partitions."""
 
     inputs: Mapping[str, type] = by_wire_name(Put, Passed)
-    events: Mapping[str, type] = by_wire_name(Kept, Taken, Rang, Began)
+    events: Mapping[str, type] = by_wire_name(Kept, Noted, Taken, Rang, Began)
     outputs: Mapping[str, type] = by_wire_name(Passed)
 
-    def __init__(self, name: str, origin: str, to: str) -> None:
+    def __init__(self, name: str, origin: str, to: str, *, outdated: bool = False) -> None:
         self.name, self._origin, self._to = name, origin, to
+        self._outdated = outdated
+        if outdated:
+            self.events = by_wire_name(Kept, Taken, Rang, Began)
 
     def initial(self) -> Items:
         """See the contract."""
@@ -117,8 +129,10 @@ class RelayMachine:
                 raise ValueError(item)
             case Put(outcome="ignore"):
                 return []
-            case Put(item, copies, alarm_ms):
-                return [Kept(item, copies, None if alarm_ms is None else now + alarm_ms)]
+            case Put(item, copies, alarm_ms, outcome):
+                kept = Kept(item, copies, None if alarm_ms is None else now + alarm_ms)
+                is_noted = outcome == "noted" and not self._outdated
+                return [kept, Noted(item)] if is_noted else [kept]
             case Passed(item, origin, offset, copy):
                 return [Taken(item, origin, offset, copy)]
             case Tick():
@@ -143,6 +157,8 @@ class RelayMachine:
                 return [self._pass(f"{item} rang", position, n) for n, item in enumerate(items)]
             case Began(member, _):
                 state.leaders.append(member)
+            case Noted(item):
+                state.noted.append(item)
         return []
 
     def _keep(

@@ -13,6 +13,7 @@ from functools import partial
 from folkmoot.bus.ports import Appender, AppendUncertain, Bus, BusError, Record
 from folkmoot.contracts.envelope import encode_message, origin_headers
 from folkmoot.core.kernel import DEAD_LETTERS, Mark
+from folkmoot.core.messages import snapshots
 from folkmoot.runtime.candidacy import OpenCandidacy, Pace
 from folkmoot.runtime.presence import Presence
 from folkmoot.runtime.replica import Replica
@@ -28,13 +29,16 @@ BACK = ShardName("back", "back.log", ("back.in",), 0)
 TARGETS = {FRONT.origin: "back.in", BACK.origin: "out"}
 OUTCOMES = ("kept",) * 12 + ("ignore", "refuse")
 POISON_SHARE = 0.05
+NOTED_SHARE = 0.1
+"""Of the inputs where versions are mixed: few, so that outdated members live for a while."""
+
 BURST_MAX = 4
 MEMBERS = 3
 
 
-def machine(name: ShardName) -> RelayMachine:
+def machine(name: ShardName, *, outdated: bool = False) -> RelayMachine:
     """Return the machine of one of the two shards."""
-    return RelayMachine(name.service, name.origin, TARGETS[name.origin])
+    return RelayMachine(name.service, name.origin, TARGETS[name.origin], outdated=outdated)
 
 
 class RelayWorld:
@@ -51,6 +55,7 @@ class RelayWorld:
             world.broker.create(topic, count)
         for name in (FRONT, BACK):
             world.broker.create(name.log, 1)
+            world.broker.create(snapshots(name.log), 1)
             world.broker.create(name.inputs[0], 1)
         for number in range(MEMBERS):
             world.seat(f"member-{number + 1}", partial(self._member, world))
@@ -78,6 +83,7 @@ class RelayWorld:
             batch_inputs_max=draw.batch_inputs_max,
             pending_effects_max=draw.pending_effects_max,
             drain_ms=500,
+            snapshot_every_records=draw.snapshot_every,
         )
 
         def following() -> list[int]:
@@ -125,7 +131,7 @@ class RelayWorld:
         timing: Timing,
     ) -> Replica[Items]:
         replica = Replica(
-            machine(name),
+            machine(name, outdated=process.outdated),
             name,
             process.name,
             bus,
@@ -208,6 +214,8 @@ class RelayWorld:
 def _outcome(world: World) -> str:
     if world.draw.poison and world.random.random() < POISON_SHARE:
         return "break"
+    if world.draw.mixed and world.random.random() < NOTED_SHARE:
+        return "noted"
     return world.random.choice(OUTCOMES)
 
 

@@ -37,7 +37,7 @@ class Report:
 def kind_of(drawn: Draw) -> Kind:
     """Return the kind of world that was drawn."""
     if drawn.scope == "mesh":
-        return MeshWorld(drawn.seed, drawn.ttl_ms)
+        return MeshWorld(drawn)
     return RelayWorld(drawn.ttl_ms)
 
 

@@ -24,7 +24,7 @@ def transcript(world: World, evidence: Evidence) -> str:
         shard = logs.get(place)
         landed = zip(partition.records, partition.landed_at, partition.writers, strict=True)
         for stored, at, writer in landed:
-            said = _log(shard, stored) if shard else _message(stored)
+            said = _log(shard, stored) if shard else _message(stored, place[0])
             text = f"{place[0]}/{place[1]} @{stored.offset} by {writer}: {said}"
             lines.append((at, len(lines), text))
     return "\n".join(f"{at:9.4f}  {text}" for at, _, text in sorted(lines))
@@ -56,7 +56,9 @@ def _event(event: Mapping[str, Any]) -> str:
     return f"{name} {_short(event['data'])}"
 
 
-def _message(stored: Stored) -> str:
+def _message(stored: Stored, topic: str) -> str:
+    if topic.endswith(".snapshots"):
+        return f"part {(stored.key or b'').decode()} of a snapshot"
     headers = dict(stored.headers)
     origin = headers.get("origin", b"").decode()
     mark = headers.get("mark", b"").decode()

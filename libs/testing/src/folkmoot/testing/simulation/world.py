@@ -38,6 +38,9 @@ from folkmoot.testing.simulation.process import Process
 
 SAMPLE_EVERY_S = 0.1
 SKEW_MS = 3_000
+OUTDATED_SHARE = 0.35
+"""Of the incarnations, where versions are mixed."""
+
 LOOK_EVERY_S = 0.02
 LEADER_WITHIN_MS = 500
 """I7: beyond its ttl, how long a shard may be without a leader after faults have ceased."""
@@ -132,9 +135,15 @@ class World:
         skew_ms = 0 if self.draw.clocks_agree else self.random.randint(-SKEW_MS, SKEW_MS)
         process = seat.process = Process(self.loop, name, booted_s, skew_ms)
         seat.log, seat.gossip = SimulatedLog(self.broker, process), self.network.join(process)
+        process.outdated = self._draws_outdated(seat)
         self.graveyard.append(process)
-        self.tell(f"{name} starts, its clock wrong by {skew_ms} ms")
+        version = "an older version" if process.outdated else "this version"
+        self.tell(f"{name} starts, of {version}, its clock wrong by {skew_ms} ms")
         process.begin(self._run(seat, process, Bus(seat.log, seat.gossip, "simulated:")))
+
+    def _draws_outdated(self, seat: Seat) -> bool:
+        may_be = self.draw.mixed and seat.may_crash and not self.healed
+        return may_be and self.random.random() < OUTDATED_SHARE
 
     async def _run(self, seat: Seat, process: Process, bus: Bus) -> None:
         try:
@@ -159,10 +168,10 @@ class World:
                 yield seat.process
 
     def replicas(self, origin: str) -> Iterator[tuple[Process, Replica[Any]]]:
-        """Yield the living replicas of a shard."""
+        """Yield the living replicas of a shard, but for those that halted."""
         for process in self.alive():
             for replica in process.replicas:
-                if replica.name.origin == origin:
+                if replica.name.origin == origin and replica.role is not Role.HALTED:
                     yield process, replica
 
     def watch(self, process: Process, replica: Replica[Any]) -> None:
@@ -193,10 +202,15 @@ class World:
         for process in self.alive():
             for replica in process.replicas:
                 shard = replica.shard
-                if replica.role is Role.HALTED:
+                if replica.role is Role.HALTED and not self._may_halt(process, replica):
                     self.trouble("I7", f"{process.name} halted: {replica.last_error}")
                 if shard.next_offset and not shard._decided:
                     self._sample(process, replica)
+
+    def _may_halt(self, process: Process, replica: Replica[Any]) -> bool:
+        """Whether its version is too old for its log, and it says so."""
+        said = replica.last_error or ""
+        return process.outdated and "does not know: upgrade it" in said
 
     def _sample(self, process: Process, replica: Replica[Any]) -> None:
         shard, lead = replica.shard, replica.shard.leadership
@@ -234,7 +248,7 @@ class World:
             self.sample()
 
     def heal(self) -> None:
-        """Let every fault cease, and start what had ended."""
+        """Let every fault cease, start what had ended, and upgrade all but one that is outdated."""
         self.healed = True
         self.tell("all faults cease")
         for seat in self.seats.values():
@@ -249,8 +263,11 @@ class World:
                 process.resume()
         self.network.heal()
         self.broker.heal()
+        upgraded = [seat for seat in self.seats.values() if seat.process and seat.process.outdated]
         for seat in self.seats.values():
-            if seat.process is not None and (not seat.process.alive or seat.process.leaving):
+            process = seat.process
+            assert process is not None
+            if not process.alive or process.leaving or seat in upgraded[1:]:
                 self._replace(seat)
 
     def _replace(self, seat: Seat) -> None:
