@@ -39,7 +39,14 @@ from folkmoot.core.saga.settings import (
 )
 from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, Step
-from folkmoot.core.saga.waiting import TIMED_OUT, UNKNOWN_OUTCOMES, asked_ms, reason, wait_ms
+from folkmoot.core.saga.waiting import (
+    TIMED_OUT,
+    UNKNOWN_OUTCOMES,
+    asked_ms,
+    patient_ms,
+    reason,
+    wait_ms,
+)
 
 Events = list[object]
 
@@ -162,11 +169,12 @@ def failed(
         return _given_up(saga, step, failure, now, settings, begun)
     plan, attempt = policy(saga, step, settings), step.attempt
     backoff = Backoff(plan.initial_ms, plan.factor, plan.cap_ms)
-    at = _next_at(saga, step, backoff, failure, now, settings)
+    key = f"{saga.saga_id}/{plan.id}"
+    at = now + max(wait_ms(backoff, attempt, key), asked_ms(failure, settings))
     if failure.retryable and attempt < plan.attempts and _has_time(step, plan, at):
         return [StepRetryScheduled(saga.saga_id, plan.id, attempt, at, failure)]
     if must_go_on(saga, step, failure.kind in UNKNOWN_OUTCOMES):
-        at = _next_at(saga, step, settings.compensation_backoff, failure, now, settings)
+        at = now + patient_ms(failure, attempt, key, settings)
         again = StepRetryScheduled(saga.saga_id, plan.id, attempt, at, failure)
         return [again, *_stuck(saga, step, failure)]
     return _lost(saga, step, failure, now, settings, begun)
@@ -179,13 +187,6 @@ def must_go_on(saga: Saga, step: Step, in_doubt: bool) -> bool:
     """
     role = step.plan.role
     return saga.committed or role == "retriable" or (role == "pivot" and in_doubt)
-
-
-def _next_at(
-    saga: Saga, step: Step, backoff: Backoff, failure: Failure, now: int, settings: SagaSettings
-) -> int:
-    wait = wait_ms(backoff, step.attempt, f"{saga.saga_id}/{step.plan.id}")
-    return now + max(wait, asked_ms(failure, settings))
 
 
 def _has_time(step: Step, plan: PlannedStep, at: int) -> bool:

@@ -73,5 +73,9 @@ class SagaSettings:
     stuck_after_attempts: int = 8
     """Attempts to undo a step after which the saga is shown as stuck; about a minute."""
 
+    outage_wait_ms_max: int = 5_000
+    """The longest wait for who goes on for ever, after a time-out: it says nothing of the call, and
+    what an outage held up should go on within seconds of its end."""
+
     takeover_grace_ms: int = 2_000
     """After a change of leader, for answers that came meanwhile."""
