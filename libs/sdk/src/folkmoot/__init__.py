@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from folkmoot.sdk.errors import Permanent as Permanent
     from folkmoot.sdk.errors import Retryable as Retryable
     from folkmoot.sdk.errors import SagaFailed as SagaFailed
+    from folkmoot.sdk.errors import UnknownDefinition as UnknownDefinition
     from folkmoot.sdk.errors import VersionConflict as VersionConflict
     from folkmoot.sdk.steps import Budget as Budget
     from folkmoot.sdk.steps import Plan as Plan
@@ -56,6 +57,7 @@ _MODULES = {
     "SagaFailed": "errors",
     "Step": "steps",
     "StepContext": "context",
+    "UnknownDefinition": "errors",
     "VersionConflict": "errors",
     "When": "steps",
 }

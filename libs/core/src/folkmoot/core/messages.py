@@ -76,6 +76,8 @@ class Task:
     """A user wants `team` to do something.
 
     The CloudEvent's source and id make `saga_id`, so that publishing it again joins the same saga.
+    `definition` names one of the team's saga definitions. `plan` is run as it is, and nobody is
+    asked for one. If there is a `plan_hash`, no other plan than that is run.
     """
 
     team: str
@@ -83,6 +85,9 @@ class Task:
     saga_id: str = ""
     traceparent: str | None = None
     budget: Budget | None = None
+    definition: str = ""
+    plan: Json = None
+    plan_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def _call(
         saga.saga_id,
         step.plan.id,
         kind,
-        step.plan.name,
+        saga.definition or "plan" if kind == "plan" else step.plan.name,
         step.plan.agent,
         saga.team,
         step.undo_attempt if kind == "compensate" else step.attempt,

@@ -51,13 +51,15 @@ class TaskRejoined:
 
 @dataclass(frozen=True, slots=True)
 class SagaOpened:
-    """A task is taken on."""
+    """A task is taken on: by one of the team's definitions, or for one plan only, if it says so."""
 
     saga_id: str
     team: str
     input: Json
     traceparent: str | None = None
     budget: Budget | None = None
+    definition: str = ""
+    plan_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,11 +72,10 @@ class Folding:
 
     def _opened(self, state: SagaState, event: happened.SagaOpened, at: Position) -> Effects:
         hooks: dict[str, Step] = {}
-        state.sagas[event.saga_id] = Saga(
-            event.saga_id, event.team, event.input, event.traceparent, at.at, hooks
-        )
+        saga = Saga(event.saga_id, event.team, event.input, event.traceparent, at.at, hooks)
+        state.sagas[event.saga_id] = saga
+        saga.definition, saga.pinned = event.definition, event.plan_hash
         if event.budget is not None:
-            saga = state.sagas[event.saga_id]
             saga.budget = event.budget
             if event.budget.wall_ms > 0:
                 pacing.wait(state, saga, WALL_TIME, at.at + event.budget.wall_ms, at.at)

@@ -29,7 +29,7 @@ from folkmoot.core.saga.events import (
     StepStuck,
     StepSucceeded,
 )
-from folkmoot.core.saga.plan import parse_plan
+from folkmoot.core.saga.plan import Plan, check_pinned, parse_plan
 from folkmoot.core.saga.settings import (
     AGGREGATE,
     DETAIL_CHARS_MAX,
@@ -37,7 +37,7 @@ from folkmoot.core.saga.settings import (
     Backoff,
     SagaSettings,
 )
-from folkmoot.core.saga.shape import InvalidPlan
+from folkmoot.core.saga.shape import InvalidPlan, PlanTampered
 from folkmoot.core.saga.state import Saga, Step
 from folkmoot.core.saga.waiting import (
     TIMED_OUT,
@@ -314,10 +314,11 @@ def _next(saga: Saga, done: Step, now: int, settings: SagaSettings) -> Events:
     if saga.left == 1:
         return [_aggregate(saga.saga_id, saga.team, now, settings)]
     dependants = (saga.steps[name] for name in done.dependants)
-    ready = [step for step in dependants if step.unmet == 1 and not step.special]
+    ready = [step.plan for step in dependants if step.unmet == 1 and not step.special]
     if saga.room is None:
-        return _begin(saga, ready, None, now, settings)
-    return [] if saga.ready else _begin(saga, ready, saga.room + done.active, now, settings)
+        return _begin(saga.saga_id, ready, None, now, settings)
+    room = saga.room + done.active
+    return [] if saga.ready else _begin(saga.saga_id, ready, room, now, settings)
 
 
 def timed_out(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
@@ -365,8 +366,8 @@ def go_on(saga: Saga, now: int, settings: SagaSettings) -> Events:
         return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
     if events:
         return events
-    ready = [saga.steps[name] for name in islice(saga.ready, settings.wave_max)]
-    return _begin(saga, ready, saga.room, now, settings)
+    ready = [saga.steps[name].plan for name in islice(saga.ready, settings.wave_max)]
+    return _begin(saga.saga_id, ready, saga.room, now, settings)
 
 
 def _expand(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
@@ -384,11 +385,11 @@ def _expand(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
 
 
 def _begin(
-    saga: Saga, ready: Sequence[Step], room: int | None, now: int, settings: SagaSettings
+    saga_id: str, ready: Sequence[PlannedStep], room: int | None, now: int, settings: SagaSettings
 ) -> Events:
     """Return how steps begin, as many as the saga and one entry have room for."""
     most = settings.wave_max if room is None else min(room, settings.wave_max)
-    return [schedule(saga.saga_id, step.plan, "step", 1, now, settings) for step in ready[:most]]
+    return [schedule(saga_id, step, "step", 1, now, settings) for step in ready[:most]]
 
 
 def _aggregate(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:
@@ -398,19 +399,33 @@ def _aggregate(saga_id: str, team: str, now: int, settings: SagaSettings) -> Ste
 def _planned(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaSettings) -> Events:
     try:
         plan = parse_plan(outcome.result, settings)
+        check_pinned(plan, saga.pinned)
     except InvalidPlan as problem:
-        failure = Failure("invalid-plan", str(problem)[:DETAIL_CHARS_MAX], retryable=False)
-        return failed(saga, step, failure, now, settings)
-    events: Events = [
-        _success(saga, step, outcome),
-        PlanRecorded(saga.saga_id, plan.hash, plan.steps, plan.max_parallel, plan.result),
-    ]
+        return failed(saga, step, unfit(problem), now, settings)
+    success = _success(saga, step, outcome)
     if saga.paused:
-        return events
+        return [success, _recorded(saga.saga_id, plan)]
+    return [success, *begin(saga.saga_id, saga.team, plan, now, settings)]
+
+
+def unfit(problem: InvalidPlan) -> Failure:
+    """Return why a plan cannot be run, or may not."""
+    kind = "tampered-plan" if isinstance(problem, PlanTampered) else "invalid-plan"
+    return Failure(kind, str(problem)[:DETAIL_CHARS_MAX], retryable=False)
+
+
+def begin(saga_id: str, team: str, plan: Plan, now: int, settings: SagaSettings) -> Events:
+    """Return how a plan is recorded, and what begins of it."""
+    recorded = _recorded(saga_id, plan)
     if not plan.steps:
-        return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
-    first = [Step(step, "step") for step in plan.steps if not step.needs]
-    return events + _begin(saga, first, plan.max_parallel or None, now, settings)
+        return [recorded, _aggregate(saga_id, team, now, settings)]
+    first = [step for step in plan.steps if not step.needs]
+    room = plan.max_parallel or None
+    return [recorded, *_begin(saga_id, first, room, now, settings)]
+
+
+def _recorded(saga_id: str, plan: Plan) -> PlanRecorded:
+    return PlanRecorded(saga_id, plan.hash, plan.steps, plan.max_parallel, plan.result)
 
 
 def first_call(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:

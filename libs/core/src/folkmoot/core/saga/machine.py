@@ -42,7 +42,9 @@ from folkmoot.core.saga.events import (
     WallTimePassed,
 )
 from folkmoot.core.saga.folding import Folding
+from folkmoot.core.saga.plan import check_pinned, parse_plan
 from folkmoot.core.saga.settings import SagaSettings
+from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, SagaState, Step
 from folkmoot.core.saga.waiting import TIMED_OUT
 
@@ -110,10 +112,28 @@ class SagaMachine:
             return (TaskRejoined(task.saga_id),)
         if (problem := self._problem(state, task)) is not None:
             return (TaskRefused(task.saga_id, task.team, problem),)
-        return (
-            SagaOpened(task.saga_id, task.team, task.input, task.traceparent, task.budget),
-            forward.first_call(task.saga_id, task.team, now, self._settings),
+        opened = SagaOpened(
+            task.saga_id,
+            task.team,
+            task.input,
+            task.traceparent,
+            task.budget,
+            task.definition,
+            task.plan_hash,
         )
+        if task.plan is not None:
+            return self._planned_already(task, opened, now)
+        return (opened, forward.first_call(task.saga_id, task.team, now, self._settings))
+
+    def _planned_already(self, task: Task, opened: SagaOpened, now: int) -> Events:
+        """Return how a task that brings its plan begins."""
+        try:
+            plan = parse_plan(task.plan, self._settings)
+            check_pinned(plan, task.plan_hash)
+        except InvalidPlan as problem:
+            return (TaskRefused(task.saga_id, task.team, forward.unfit(problem)),)
+        begun = forward.begin(task.saga_id, task.team, plan, now, self._settings)
+        return (opened, *begun)
 
     def _problem(self, state: SagaState, task: Task) -> Failure | None:
         if task.team not in state.teams:

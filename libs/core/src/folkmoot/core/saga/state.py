@@ -136,6 +136,7 @@ class Saga:
     `committed` says that its `pivot` has succeeded: there is no way back any more.
     `asking` has the step of each open question, `replies` what was answered, and `signals` those
     that nothing has waited for yet, each with who sent it.
+    `pinned` is the hash of the only plan that may be run, if any.
     `hops` counts the attempts begun, `spent` what calls have used up of the `budget`.
     `frozen`, while it is paused, is what was left on the timer of each step that has one.
     """
@@ -149,6 +150,8 @@ class Saga:
     steps: dict[str, Step] = field(default_factory=dict)
     phase: Phase = "planning"
     plan_hash: str = ""
+    definition: str = ""
+    pinned: str = ""
     calls: int = 0
     left: int = 0
     ready: dict[str, None] = field(default_factory=dict)
