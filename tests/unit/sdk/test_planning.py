@@ -11,7 +11,7 @@ import pytest
 from folkmoot.sdk.agent import Agent, Handler, Team, teams
 from folkmoot.sdk.errors import DefinitionError, InvalidInput, UnknownDefinition
 from folkmoot.sdk.planning import aggregate, plan
-from folkmoot.sdk.steps import Plan, Retry, Step, When
+from folkmoot.sdk.steps import Plan, Retry, Step, SubSaga, When
 
 CONTEXT: Any = object()
 
@@ -189,8 +189,8 @@ async def test_a_team_may_have_several_definitions() -> None:
     agents[0].saga([Step("research", {"text": "why"})], name="once")
     agents[1].saga(built)
     (made,) = teams(agents)
-    assert len(await plan(made, CONTEXT, {"text": "why"}, "once")) == 1
-    assert len(await plan(made, CONTEXT, {"text": "why"})) == 2
+    assert len((await plan(made, CONTEXT, {"text": "why"}, "once"))["steps"]) == 1
+    assert len((await plan(made, CONTEXT, {"text": "why"}))["steps"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -214,3 +214,26 @@ def test_two_definitions_of_one_name_are_refused() -> None:
         agents[0].saga([], name="refund")
     with pytest.raises(DefinitionError, match="'Not so' is no name for a saga"):
         agents[0].saga([], name="Not so")
+
+
+async def test_a_step_may_be_a_saga_of_the_team_or_of_another() -> None:
+    agent = Agent("x", team="t")
+    agent.step("research")(research)
+    agent.saga([Step("research")], name="survey")
+    children = [
+        SubSaga("survey", {"text": "why"}),
+        SubSaga("refund", id="back", needs=["survey"], team="bank", timeout_s=5, retry=Retry(2)),
+    ]
+    agent.saga(children)
+    (made,) = teams([agent])
+    first, second = (await plan(made, CONTEXT, {"text": "how"}))["steps"]
+    assert (first["child"], first["agent"], first["name"]) == (True, "t", "survey")
+    assert (first["input"], first["retry"]["attempts"]) == ({"text": "why"}, 1)
+    assert (second["agent"], second["needs"], second["timeout_ms"]) == ("bank", ["survey"], 5_000)
+    assert second["retry"]["attempts"] == 2
+    assert "compensable" not in second, "the saga machine sees to that"
+
+
+async def test_a_saga_that_the_team_does_not_have_is_no_step() -> None:
+    with pytest.raises(UnknownDefinition, match="no saga 'survey'"):
+        await plan(with_saga([SubSaga("survey")]), CONTEXT, {"text": "how"})

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from folkmoot.sdk.steps import Plan as Plan
     from folkmoot.sdk.steps import Retry as Retry
     from folkmoot.sdk.steps import Step as Step
+    from folkmoot.sdk.steps import SubSaga as SubSaga
     from folkmoot.sdk.steps import When as When
 
 _MODULES = {
@@ -57,6 +58,7 @@ _MODULES = {
     "SagaFailed": "errors",
     "Step": "steps",
     "StepContext": "context",
+    "SubSaga": "steps",
     "UnknownDefinition": "errors",
     "VersionConflict": "errors",
     "When": "steps",

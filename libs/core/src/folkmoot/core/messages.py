@@ -64,11 +64,16 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used up; `unpriced` counts what it could not put a price on."""
+    """What a call used up.
+
+    `unpriced` counts what it could not put a price on, `hops` the attempts that a saga has begun
+    which it ran.
+    """
 
     tokens: int = 0
     micros: int = 0
     unpriced: int = 0
+    hops: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from folkmoot.core.messages import Json
 from folkmoot.sdk.agent import DEFAULT_DEFINITION, Team, fit
 from folkmoot.sdk.context import Context
 from folkmoot.sdk.errors import DefinitionError
-from folkmoot.sdk.steps import Plan, Step, limit_ms, to_json
+from folkmoot.sdk.steps import Plan, Step, SubSaga, limit_ms, to_json
 
 
 async def plan(
@@ -56,16 +56,33 @@ def _only_step(team: Team, task: Json) -> Step:
 
 
 def _planned(team: Team, step: Step) -> dict[str, Any]:
-    agent, definition = team.find(step)
     special: dict[str, Any] = {} if step.when is None else {"when": step.when.to_json()}
     if step.each is not None:
         special["each"] = step.each
-    return special | {
+    written = special | {
         "id": step.step_id,
         "name": step.name,
-        "agent": agent.name,
         "input": to_json(step.input),
         "needs": step.all_needs,
+    }
+    return written | (_child(team, step) if isinstance(step, SubSaga) else _called(team, step))
+
+
+def _child(team: Team, step: SubSaga) -> dict[str, Any]:
+    if step.team in (None, team.name):
+        team.planner(step.name)
+    return {
+        "child": True,
+        "agent": step.team or team.name,
+        "timeout_ms": limit_ms(step.timeout_s),
+        "retry": step.retry.to_json(),
+    }
+
+
+def _called(team: Team, step: Step) -> dict[str, Any]:
+    agent, definition = team.find(step)
+    return {
+        "agent": agent.name,
         "timeout_ms": round(definition.timeout_s * 1000),
         "retry": definition.retry.to_json(),
         "compensable": definition.compensation is not None,

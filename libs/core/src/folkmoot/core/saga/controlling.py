@@ -120,6 +120,10 @@ def _cause(kind: str, request: Any) -> Failure:
 def _cancel(saga: Saga, request: CancelSaga, now: int, settings: SagaSettings) -> Events:
     if saga.phase == "compensating":
         raise _Unfit("wrong-phase", "it is being undone already")
+    if saga.phase == "held" and saga.parent is not None:
+        raise _Unfit(
+            "wrong-phase", f"it is done, and ends with saga {saga.parent.saga_id}: cancel that"
+        )
     _check_return(saga)
     return forward.turn_back(saga, _cause("cancelled", request), now, settings)
 

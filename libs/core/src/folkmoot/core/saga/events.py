@@ -7,6 +7,13 @@ from typing import Literal
 
 from folkmoot.core.messages import Budget, Failure, Json, Usage
 from folkmoot.core.names import by_wire_name
+from folkmoot.core.saga.child_events import (
+    ChildAnswered,
+    Parent,
+    SagaHeld,
+    SagaReleased,
+    UndoAsked,
+)
 from folkmoot.core.saga.control_events import (
     ControlAccepted,
     ControlRefused,
@@ -60,6 +67,7 @@ class SagaOpened:
     budget: Budget | None = None
     definition: str = ""
     plan_hash: str = ""
+    parent: Parent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,8 @@ class PlannedStep:
     good. Times of 0 are no limits: `total_ms` is for all attempts together, `queue_timeout_ms` for
     an attempt to be begun by a worker, `heartbeat_ms` from one sign of life to the next. A step
     whose condition `when` does not hold is omitted. One with `each` is run for each item of that
-    step's result, side by side, and its own result is the list of theirs.
+    step's result, side by side, and its own result is the list of theirs. A `child` is a saga of
+    its own: by the definition `name` of the team `agent`.
     """
 
     id: str
@@ -100,6 +109,7 @@ class PlannedStep:
     heartbeat_ms: int = 0
     when: Condition | None = None
     each: str = ""
+    child: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,4 +450,8 @@ EVENTS = by_wire_name(
     StepSkipped,
     StepCompensationSkipped,
     GraceGiven,
+    ChildAnswered,
+    SagaHeld,
+    SagaReleased,
+    UndoAsked,
 )

@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from itertools import islice
 
-from folkmoot.core.messages import Failure, Outcome
+from folkmoot.core.messages import Failure, Json, Outcome
 from folkmoot.core.saga.backward import Ending, begin_undoing
+from folkmoot.core.saga.child_events import SagaHeld
 from folkmoot.core.saga.conditions import holds
 from folkmoot.core.saga.events import (
     CallAbandoned,
@@ -265,8 +266,15 @@ def _succeeded(
         ending = Ending(step.plan.id, succeeded=True, begun=True)
         return events + _awaited(saga, now, settings, ending)
     if step.kind == "aggregate":
-        return [*events, SagaCompleted(saga.saga_id, outcome.result)]
+        return [*events, _end(saga, outcome.result)]
     return events + (_concluded(saga, step, outcome, settings) or _next(saga, step, now, settings))
+
+
+def _end(saga: Saga, result: Json) -> SagaCompleted | SagaHeld:
+    """Return how a saga ends that has its result; of a child, its parent has the last word."""
+    if saga.parent is not None and not saga.released:
+        return SagaHeld(saga.saga_id, result)
+    return SagaCompleted(saga.saga_id, result)
 
 
 def _concluded(saga: Saga, last: Step, outcome: Outcome, settings: SagaSettings) -> Events:
@@ -274,12 +282,12 @@ def _concluded(saga: Saga, last: Step, outcome: Outcome, settings: SagaSettings)
     if saga.left > 1 or saga.paused or saga.result == AGGREGATE:
         return []
     if saga.result == "only-step":
-        return [SagaCompleted(saga.saga_id, outcome.result)]
+        return [_end(saga, outcome.result)]
     results = {name: step.result for name, step in saga.steps.items() if step.whole is None}
     results[last.plan.id] = outcome.result
     if len(json.dumps(results)) > settings.result_bytes_max:
         return []
-    return [SagaCompleted(saga.saga_id, results)]
+    return [_end(saga, results)]
 
 
 def skipped(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:

@@ -29,6 +29,7 @@ STEP_FIELDS = frozenset(
         "heartbeat_ms",
         "when",
         "each",
+        "child",
     }
 )
 PLAN_FIELDS = frozenset({"steps", "max_parallel", "result"})
@@ -42,6 +43,9 @@ NAMES_BYTES = sum(len(name) + len('"":') for name in PlannedStep.__slots__)
 
 HASH_CHARS_SHOWN = 64
 """Of a hash that somebody gave us; ours have 32."""
+
+CHILD_TIMEOUT_MS = 24 * 3600 * 1000
+"""For a step that is a saga, if its plan does not say: its own steps have limits of their own."""
 
 ATTEMPTS_MAX = 1_000_000
 """Of a step: beyond any use, and no burden to any reader of the number."""
@@ -138,24 +142,28 @@ def _parsed(step: Mapping[str, Any], settings: SagaSettings) -> PlannedStep:
     _check_fields(step, STEP_FIELDS)
     _check_fields(retry, RETRY_FIELDS)
     longest = settings.timeout_ms_max
+    child = _flag(step, "child")
+    if child and (step.get("queue_timeout_ms") or step.get("heartbeat_ms")):
+        raise InvalidPlan("it is a saga: no worker begins it, or could be silent")
     return PlannedStep(
         _id(step, settings.id_chars_max),
         _text(step, "name"),
         _text(step, "agent"),
         step.get("input"),
         _needs(step),
-        _number(step, "timeout_ms", 60_000, 1, longest),
-        _number(retry, "attempts", 3, 1, ATTEMPTS_MAX),
+        _number(step, "timeout_ms", CHILD_TIMEOUT_MS if child else 60_000, 1, longest),
+        _number(retry, "attempts", 1 if child else 3, 1, ATTEMPTS_MAX),
         _number(retry, "initial_ms", 200, 0, longest),
         _factor(retry),
         _number(retry, "cap_ms", 30_000, 0, longest),
-        _flag(step, "compensable"),
+        _flag(step, "compensable") or (child and step.get("role") != "pivot"),
         _role(step),
         _number(retry, "total_ms", 0, 0, longest),
         _number(step, "queue_timeout_ms", 0, 0, longest),
         _number(step, "heartbeat_ms", 0, 0, longest),
         _when(step),
         _each(step),
+        child,
     )
 
 

@@ -49,6 +49,9 @@ class SagaSettings:
     open_sagas_max: int = 100_000
     """Open sagas of a shard: what fits its memory at some kilobytes each."""
 
+    depth_max: int = 8
+    """Sagas within sagas: deeper is most likely one that runs itself."""
+
     hook_timeout_ms: int = 60_000
     """For the leader's plan and aggregate hooks."""
 
