@@ -167,7 +167,7 @@ def test_types_come_from_annotations() -> None:
     assert definition.input.validate_python({"text": "why"}) == Question("why")
     assert definition.output.validate_python(["a"]) == ["a"]
     agent.plan(plan)
-    assert agent.plan_input.validate_python({"text": "why"}) == Question("why")
+    assert agent.planners["plan"].input.validate_python({"text": "why"}) == Question("why")
 
 
 # -- teams --------------------------------------------------------------------------------------
@@ -186,8 +186,8 @@ def test_agents_are_grouped_by_team_with_their_hooks() -> None:
     writer.aggregate(aggregate)
     other = agent("other", "do", team="u")
     assert teams([planner, other, writer]) == [
-        Team("t", {"planner": planner, "writer": writer}, planner, writer),
-        Team("u", {"other": other}, None, None),
+        Team("t", {"planner": planner, "writer": writer}, planner.planners, writer),
+        Team("u", {"other": other}, {}, None),
     ]
 
 

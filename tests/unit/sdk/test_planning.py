@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from folkmoot.sdk.agent import Agent, Handler, Team, teams
-from folkmoot.sdk.errors import DefinitionError, InvalidInput
+from folkmoot.sdk.errors import DefinitionError, InvalidInput, UnknownDefinition
 from folkmoot.sdk.planning import aggregate, plan
-from folkmoot.sdk.steps import Plan, Retry, Step, When
+from folkmoot.sdk.steps import Plan, Retry, Step, SubSaga, When
 
 CONTEXT: Any = object()
 
@@ -181,3 +181,59 @@ async def test_results_are_aggregated_by_the_team_or_returned_as_they_are() -> N
     assert await aggregate(team(aggregator=count), CONTEXT, results) == 2
     assert await aggregate(team(no_steps), CONTEXT, results) == results
     assert await aggregate(team(), CONTEXT, {"only": 7}) == 7
+
+
+async def test_a_team_may_have_several_definitions() -> None:
+    agents = [Agent("a", team="t"), Agent("b", team="t")]
+    agents[0].step("research")(research)
+    agents[0].saga([Step("research", {"text": "why"})], name="once")
+    agents[1].saga(built)
+    (made,) = teams(agents)
+    assert len((await plan(made, CONTEXT, {"text": "why"}, "once"))["steps"]) == 1
+    assert len((await plan(made, CONTEXT, {"text": "why"}))["steps"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "known"), [(built, "plan"), (None, "none")], ids=["others", "none"]
+)
+async def test_a_definition_that_a_team_does_not_have_is_named(given: Any, known: str) -> None:
+    made = team() if given is None else with_saga(given)
+    with pytest.raises(
+        UnknownDefinition, match=f"team 't' has no saga 'refund'; there are: {known}"
+    ):
+        await plan(made, CONTEXT, {"text": "why"}, "refund")
+
+
+def test_two_definitions_of_one_name_are_refused() -> None:
+    agents = [Agent("a", team="t"), Agent("b", team="t")]
+    for agent in agents:
+        agent.saga([], name="refund")
+    with pytest.raises(DefinitionError, match="several refund sagas: a, b"):
+        teams(agents)
+    with pytest.raises(DefinitionError, match="two sagas called 'refund'"):
+        agents[0].saga([], name="refund")
+    with pytest.raises(DefinitionError, match="'Not so' is no name for a saga"):
+        agents[0].saga([], name="Not so")
+
+
+async def test_a_step_may_be_a_saga_of_the_team_or_of_another() -> None:
+    agent = Agent("x", team="t")
+    agent.step("research")(research)
+    agent.saga([Step("research")], name="survey")
+    children = [
+        SubSaga("survey", {"text": "why"}),
+        SubSaga("refund", id="back", needs=["survey"], team="bank", timeout_s=5, retry=Retry(2)),
+    ]
+    agent.saga(children)
+    (made,) = teams([agent])
+    first, second = (await plan(made, CONTEXT, {"text": "how"}))["steps"]
+    assert (first["child"], first["agent"], first["name"]) == (True, "t", "survey")
+    assert (first["input"], first["retry"]["attempts"]) == ({"text": "why"}, 1)
+    assert (second["agent"], second["needs"], second["timeout_ms"]) == ("bank", ["survey"], 5_000)
+    assert second["retry"]["attempts"] == 2
+    assert "compensable" not in second, "the saga machine sees to that"
+
+
+async def test_a_saga_that_the_team_does_not_have_is_no_step() -> None:
+    with pytest.raises(UnknownDefinition, match="no saga 'survey'"):
+        await plan(with_saga([SubSaga("survey")]), CONTEXT, {"text": "how"})

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from folkmoot.sdk.errors import Permanent as Permanent
     from folkmoot.sdk.errors import Retryable as Retryable
     from folkmoot.sdk.errors import SagaFailed as SagaFailed
+    from folkmoot.sdk.errors import UnknownDefinition as UnknownDefinition
     from folkmoot.sdk.errors import VersionConflict as VersionConflict
     from folkmoot.sdk.steps import Budget as Budget
     from folkmoot.sdk.steps import Plan as Plan
     from folkmoot.sdk.steps import Retry as Retry
     from folkmoot.sdk.steps import Step as Step
+    from folkmoot.sdk.steps import SubSaga as SubSaga
     from folkmoot.sdk.steps import When as When
 
 _MODULES = {
@@ -56,6 +58,8 @@ _MODULES = {
     "SagaFailed": "errors",
     "Step": "steps",
     "StepContext": "context",
+    "SubSaga": "steps",
+    "UnknownDefinition": "errors",
     "VersionConflict": "errors",
     "When": "steps",
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from folkmoot.core.kernel import Received, Send, Shard, Tick
@@ -16,6 +18,8 @@ from folkmoot.core.messages import (
     Task,
     TaskResult,
     TeamFormed,
+    Usage,
+    inbox,
 )
 from folkmoot.core.saga import SagaMachine, SagaSettings, SagaState
 
@@ -50,6 +54,8 @@ class Driver:
         self.cancels: list[CancelCall] = []
         self.results: list[TaskResult] = []
         self.sent: list[Send] = []
+        self.own: deque[object] = deque()
+        """What the shard has sent to itself, and not read yet."""
         for team in teams:
             self.give(TeamFormed(team))
 
@@ -58,7 +64,13 @@ class Driver:
         return self.shard.state
 
     def give(self, message: object) -> list[Any]:
-        """Have the leader decide one input; its events."""
+        """Have the leader decide one input, and then what it sends to itself; all the events."""
+        events = self._give(message)
+        while self.own:
+            events += self._give(self.own.popleft())
+        return events
+
+    def _give(self, message: object) -> list[Any]:
         entry = self.shard.decide(Received(message), self.now)
         if entry is None:
             return []
@@ -78,6 +90,8 @@ class Driver:
             elif isinstance(message, TaskResult):
                 assert pending.send.topic == TASK_RESULTS
                 self.results.append(message)
+            elif pending.send.topic == inbox("saga-orchestrator"):
+                self.own.append(message)
         self.shard.acknowledge(self.shard.next_offset)
 
     def submit(self, saga_id: str = "s1", team: str = TEAM, budget: Budget | None = None) -> None:
@@ -110,8 +124,14 @@ class Driver:
         *,
         undo: bool = False,
         status: str = "failed",
+        saga_id: str = "s1",
     ) -> list[Any]:
-        return self.give(outcome(self.call(step_id, undo=undo), status=status, failure=failure))
+        call = self.call(step_id, undo=undo, saga_id=saga_id)
+        return self.give(outcome(call, status=status, failure=failure))
+
+    def spend(self, call: Call, usage: Usage) -> list[Any]:
+        """Have a call succeed that used something up."""
+        return self.give(replace(outcome(call), usage=usage))
 
     def pass_time(self, ms: int) -> None:
         """Let time pass, deciding each timer when it is due."""

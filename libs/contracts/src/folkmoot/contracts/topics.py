@@ -89,8 +89,8 @@ REGISTRY: tuple[TopicRule, ...] = (
         "folkmoot.saga-orchestrator.inbox",
         "inbox",
         "saga id",
-        "Outcome, CancelSaga, TeamFormed",
-        ("agent-worker", _BREAKER, "election", "user"),
+        "Outcome, CancelSaga, TeamFormed, StartChild",
+        ("agent-worker", _BREAKER, _ORCHESTRATOR, "election", "user"),
         (_ORCHESTRATOR,),
     ),
     TopicRule(

@@ -64,11 +64,16 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used up; `unpriced` counts what it could not put a price on."""
+    """What a call used up.
+
+    `unpriced` counts what it could not put a price on, `hops` the attempts that a saga has begun
+    which it ran.
+    """
 
     tokens: int = 0
     micros: int = 0
     unpriced: int = 0
+    hops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class Task:
     """A user wants `team` to do something.
 
     The CloudEvent's source and id make `saga_id`, so that publishing it again joins the same saga.
+    `definition` names one of the team's saga definitions. `plan` is run as it is, and nobody is
+    asked for one. If there is a `plan_hash`, no other plan than that is run.
     """
 
     team: str
@@ -83,6 +90,9 @@ class Task:
     saga_id: str = ""
     traceparent: str | None = None
     budget: Budget | None = None
+    definition: str = ""
+    plan: Json = None
+    plan_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from folkmoot.core.children import StartChild
 from folkmoot.core.messages import Address, Call, Failure, Outcome
 
 TOO_LARGE = "too-large"
@@ -19,9 +20,13 @@ def answers(message: object, reason: str, detail: str) -> Sequence[tuple[Address
 
     What is too large today is too large tomorrow; a topic may yet be made.
     """
+    failure = Failure(reason, detail, retryable=reason != TOO_LARGE)
+    if isinstance(message, StartChild):
+        ids = (message.call_id, message.saga_id, message.step_id)
+        refused = Outcome(*ids, "step", message.team, message.attempt, "refused", failure=failure)
+        return [(message.outcome_to, refused)]
     if not isinstance(message, Call):
         return ()
-    failure = Failure(reason, detail, retryable=reason != TOO_LARGE)
     outcome = Outcome(
         message.call_id,
         message.saga_id,

@@ -13,13 +13,13 @@ import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter, ValidationError
 
 from folkmoot.core.saga.events import Role
 from folkmoot.core.saga.plan import ROLES
-from folkmoot.sdk.errors import DefinitionError, InvalidInput
+from folkmoot.sdk.errors import DefinitionError, InvalidInput, UnknownDefinition
 from folkmoot.sdk.steps import Plan, Retry, Step
 
 Handler = Callable[..., Awaitable[Any]]
@@ -29,6 +29,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """Names of agents and teams: they are part of topic names and subjects."""
 
 DEFAULT_RETRY = Retry()
+DEFAULT_DEFINITION = "plan"
+"""Names what a team runs if a task does not say which saga: its `plan` hook, if it has one."""
+
 CONCURRENCY_MAX = 1_000
 STEP_TIMEOUT_S_MAX = 7 * 24 * 3600
 
@@ -127,6 +130,19 @@ class StepDefinition:
         return handler
 
 
+@dataclass(frozen=True)
+class Planner:
+    """How sagas of a team are planned: its `plan` hook, or one of its definitions."""
+
+    hook: Handler
+    accepts: Any
+
+    @cached_property
+    def input(self) -> TypeAdapter[Any]:
+        """What the planner takes."""
+        return TypeAdapter(self.accepts)
+
+
 @dataclass
 class Agent:
     """One kind of worker in a team.
@@ -143,9 +159,8 @@ class Agent:
     concurrency: int = 4
     partitions: int = 3
     steps: dict[str, StepDefinition] = field(default_factory=dict, init=False)
-    plan_hook: Handler | None = field(default=None, init=False)
+    planners: dict[str, Planner] = field(default_factory=dict, init=False)
     aggregate_hook: Handler | None = field(default=None, init=False)
-    _plan_input: Any = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         for kind, name in (("agent", self.name), ("team", self.team)):
@@ -201,20 +216,35 @@ class Agent:
     def plan(self, handler: Handler) -> Handler:
         """Make an async function the team's planner; the elected leader runs it."""
         (accepts,), _ = _annotations(handler, 1, "async def plan(ctx, task: Task) -> list[Step]")
-        self._set_plan(handler, accepts)
+        self._set_plan(DEFAULT_DEFINITION, handler, accepts)
         return handler
 
-    def saga(self, definition: Definition) -> Definition:
+    @overload
+    def saga(self, definition: Definition, *, name: str = DEFAULT_DEFINITION) -> Definition: ...
+    @overload
+    def saga(self, *, name: str) -> Callable[[Definition], Definition]: ...
+    def saga(self, definition: Any = None, *, name: str = DEFAULT_DEFINITION) -> Any:
         """Define what the team does once and for all: steps, or a function that builds them.
 
         The function takes the task and does nothing else than to build steps. Of a list, a step
         without an input gets the task. Either becomes the same recorded plan that a `plan` hook
-        makes, so that a new version never changes a saga that runs.
+        makes, so that a new version never changes a saga that runs. A team may have several
+        definitions; `submit` names one, or gets the one without a name.
         """
+        if definition is None:
+            return lambda given: self.saga(given, name=name)
+        if not NAME.fullmatch(name):
+            raise DefinitionError(
+                f"{name!r} is no name for a saga: use up to 63 lower-case letters, digits and "
+                "hyphens"
+            )
         if callable(definition):
-            self._build_with(definition)
-            return definition
-        given: Any = definition
+            self._build_with(name, definition)
+        else:
+            self._fill(name, definition)
+        return definition
+
+    def _fill(self, name: str, given: Any) -> None:
         steps = given.steps if isinstance(given, Plan) else given
         if not all(isinstance(step, Step) for step in steps):
             raise DefinitionError(f"the saga of agent {self.name!r} is no list of Step")
@@ -223,10 +253,9 @@ class Agent:
             filled = [_given(step, task) for step in steps]
             return replace(given, steps=filled) if isinstance(given, Plan) else filled
 
-        self._set_plan(plan, Any)
-        return definition
+        self._set_plan(name, plan, Any)
 
-    def _build_with(self, build: Callable[..., Any]) -> None:
+    def _build_with(self, name: str, build: Callable[..., Any]) -> None:
         shape = "def saga(task: Task) -> list[Step]"
         if inspect.iscoroutinefunction(build):
             raise DefinitionError(f"{build.__qualname__} is async; expected {shape}")
@@ -235,12 +264,13 @@ class Agent:
         async def plan(_ctx: Any, task: Any) -> Any:
             return build(task)
 
-        self._set_plan(plan, accepts)
+        self._set_plan(name, plan, accepts)
 
-    def _set_plan(self, hook: Handler, accepts: Any) -> None:
-        if self.plan_hook is not None:
-            raise DefinitionError(f"agent {self.name!r} has two plan hooks")
-        self.plan_hook, self._plan_input = hook, accepts
+    def _set_plan(self, name: str, hook: Handler, accepts: Any) -> None:
+        if name in self.planners:
+            called = "plan hooks" if name == DEFAULT_DEFINITION else f"sagas called {name!r}"
+            raise DefinitionError(f"agent {self.name!r} has two {called}")
+        self.planners[name] = Planner(hook, accepts)
 
     def aggregate(self, handler: Handler) -> Handler:
         """Make an async function the one that turns the steps' results into the task's."""
@@ -250,11 +280,6 @@ class Agent:
         self.aggregate_hook = handler
         return handler
 
-    @cached_property
-    def plan_input(self) -> TypeAdapter[Any]:
-        """What the planner takes."""
-        return TypeAdapter(self._plan_input)
-
 
 @dataclass(frozen=True, slots=True)
 class Team:
@@ -262,8 +287,23 @@ class Team:
 
     name: str
     agents: Mapping[str, Agent]
-    planner: Agent | None
+    planners: Mapping[str, Planner]
     aggregator: Agent | None
+
+    def planner(self, definition: str) -> Planner | None:
+        """Return how a saga by that definition is planned, None if the team never plans.
+
+        Raises:
+            UnknownDefinition: the team has no such definition, or not in this version.
+        """
+        found = self.planners.get(definition)
+        if found is None and (self.planners or definition != DEFAULT_DEFINITION):
+            names = ", ".join(sorted(self.planners)) or "none"
+            raise UnknownDefinition(
+                f"team {self.name!r} has no saga {definition!r}; there are: {names}; "
+                "does the leader run the version that has it?"
+            )
+        return found
 
     def find(self, step: Step) -> tuple[Agent, StepDefinition]:
         """Return the agent and definition of a planned step.
@@ -312,15 +352,19 @@ def teams(agents: typing.Iterable[Agent]) -> list[Team]:
 
 
 def _team(name: str, mates: Mapping[str, Agent]) -> Team:
-    planners = [agent for agent in mates.values() if agent.plan_hook]
+    planning: dict[str, list[Agent]] = {}
+    for agent in mates.values():
+        for saga in agent.planners:
+            planning.setdefault(saga, []).append(agent)
     aggregators = [agent for agent in mates.values() if agent.aggregate_hook]
-    for kind, agents in (("plan", planners), ("aggregate", aggregators)):
-        if len(agents) > 1:
-            names = ", ".join(agent.name for agent in agents)
-            raise DefinitionError(f"team {name!r} has several {kind} hooks: {names}")
-    return Team(
-        name,
-        mates,
-        planners[0] if planners else None,
-        aggregators[0] if aggregators else None,
-    )
+    for saga, agents in planning.items():
+        _check_alone(name, "plan hooks" if saga == DEFAULT_DEFINITION else f"{saga} sagas", agents)
+    _check_alone(name, "aggregate hooks", aggregators)
+    planners = {saga: agents[0].planners[saga] for saga, agents in planning.items()}
+    return Team(name, mates, planners, aggregators[0] if aggregators else None)
+
+
+def _check_alone(team: str, what: str, agents: Sequence[Agent]) -> None:
+    if len(agents) > 1:
+        names = ", ".join(agent.name for agent in agents)
+        raise DefinitionError(f"team {team!r} has several {what}: {names}")

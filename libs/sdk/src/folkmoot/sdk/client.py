@@ -258,8 +258,13 @@ class Client:
         *,
         idempotency_key: str | None = None,
         budget: Budget | None = None,
+        definition: str = "",
+        plan_hash: str = "",
     ) -> Saga:
         """Publish a task for `team`. The same key joins the saga that it began before.
+
+        `definition` names one of the team's sagas. With `plan_hash`, as the state of an earlier
+        saga shows it, only that very plan is run: what a deploy has changed is refused.
 
         Returns:
             The saga's handle, when the task is durable.
@@ -273,7 +278,9 @@ class Client:
         saga = Saga(self, saga_id_of(SOURCE, key), partition)
         await self._listen()
         limits = None if budget is None else budget.to_core()
-        wanted = Task(team, to_json(task), budget=limits)
+        wanted = Task(
+            team, to_json(task), budget=limits, definition=definition, plan_hash=plan_hash
+        )
         await self._postbox.send(TASKS, partition, wanted, key, event_id=key)
         return saga
 

@@ -27,6 +27,10 @@ class DefinitionError(Exception):
     """An agent is defined wrongly. Raised where it is defined, before anything runs."""
 
 
+class UnknownDefinition(DefinitionError):
+    """A team has no saga of that name. Nothing was begun; submit again when its leader has it."""
+
+
 class SagaFailed(Exception):
     """A saga ended without a result. `state` is its terminal state."""
 

@@ -109,6 +109,21 @@ class Step:
         return self.id or self.name
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubSaga(Step):
+    """A step that is a saga of its own: the one called `name` of `team`, or of the same team.
+
+    Its result is the step's. If it fails it has undone itself; when the saga above it turns back,
+    or the step takes longer than `timeout_s`, it is undone as a whole. What it uses up counts for
+    the budget of the saga above. Its `plan` hook finds the results of the needs in `ctx.results`.
+    `name` is `plan` for a team's only saga.
+    """
+
+    team: str | None = None
+    timeout_s: float = 24 * 3600
+    retry: Retry = Retry(1)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Steps of which no more than `max_parallel` run at a time."""

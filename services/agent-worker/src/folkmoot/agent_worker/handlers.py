@@ -38,7 +38,14 @@ from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.seat import NotLeading
 from folkmoot.sdk.agent import StepDefinition, Team, fit
 from folkmoot.sdk.context import Context, LeaderContext, StepContext
-from folkmoot.sdk.errors import DefinitionError, InvalidInput, NotAnswered, Permanent, Retryable
+from folkmoot.sdk.errors import (
+    DefinitionError,
+    InvalidInput,
+    NotAnswered,
+    Permanent,
+    Retryable,
+    UnknownDefinition,
+)
 from folkmoot.sdk.planning import aggregate, plan
 from folkmoot.sdk.steps import to_json
 
@@ -230,7 +237,7 @@ class Runner:
     async def _handle(self, request: RunHandler) -> object:
         call, team = request.call, self._host.team
         if call.kind == "plan":
-            return await plan(team, self._context(LeaderContext, request), call.input)
+            return await plan(team, self._context(LeaderContext, request), call.input, call.name)
         if call.kind == "aggregate":
             return await aggregate(team, self._context(LeaderContext, request), call.recorded)
         definition = self._definition(call)
@@ -320,6 +327,7 @@ FAILURES: Sequence[tuple[type[BaseException], str, bool]] = (
     (InvalidInput, "invalid-input", False),
     (NotAnswered, "not-answered", False),
     (Permanent, "permanent", False),
+    (UnknownDefinition, "unknown-definition", False),
     (DefinitionError, "definition", False),
     (_InvalidResult, "invalid-result", True),
     (Retryable, "retryable", True),

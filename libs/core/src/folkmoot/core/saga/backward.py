@@ -26,7 +26,7 @@ from folkmoot.core.saga.events import (
 )
 from folkmoot.core.saga.settings import SagaSettings
 from folkmoot.core.saga.state import Saga, Step
-from folkmoot.core.saga.waiting import asked_ms, reason, wait_ms
+from folkmoot.core.saga.waiting import patient_ms, reason
 
 Events = list[object]
 
@@ -111,8 +111,8 @@ def undo_failed(
 ) -> Events:
     """Return the next attempt: undoing is retried until it succeeds."""
     attempt = step.undo_attempt
-    wait = wait_ms(settings.compensation_backoff, attempt, f"{saga.saga_id}/{step.plan.id}/undo")
-    at = now + max(wait, asked_ms(failure, settings))
+    key = f"{saga.saga_id}/{step.plan.id}/undo"
+    at = now + patient_ms(failure, attempt, key, settings)
     events: Events = [
         StepCompensationRetryScheduled(saga.saga_id, step.plan.id, attempt, at, failure)
     ]

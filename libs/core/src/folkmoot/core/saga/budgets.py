@@ -43,8 +43,9 @@ def exceeded(saga: Saga, usage: Usage | None) -> Failure | None:
     if budget.micros > 0 and spent.unpriced and not budget.unpriced_allowed:
         detail = f"{spent.unpriced:,} times something was spent that has no known price"
         return Failure("unpriced", detail, retryable=False)
-    if 0 < budget.hops < saga.hops:
-        return _over(f"{saga.hops:,} hops, of {budget.hops:,}")
+    hops = saga.hops + (usage.hops if usage else 0)
+    if 0 < budget.hops < hops:
+        return _over(f"{hops:,} hops, of {budget.hops:,}")
     return time_over(saga) if saga.wall_time_passed else None
 
 

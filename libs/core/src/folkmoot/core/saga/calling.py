@@ -6,13 +6,16 @@ from dataclasses import replace
 
 from folkmoot.core.kernel import Send
 from folkmoot.core.messages import Address, Call, CallKind, CancelCall, Json, inbox
-from folkmoot.core.saga.state import Saga, Step
+from folkmoot.core.saga import children
+from folkmoot.core.saga.state import Saga, SagaState, Step
 
 BREAKER = inbox("breaker-proxy")
 
 
-def call_of(saga: Saga, step: Step, answer_to: Address, now: int) -> Send:
+def call_of(state: SagaState, saga: Saga, step: Step, answer_to: Address, now: int) -> Send:
     """Return the call that begins an attempt of a step or a leader's hook."""
+    if step.plan.child:
+        return children.start_of(state, saga, step, _given(saga, step), answer_to, now)
     call = _call(saga, step, step.kind, _given(saga, step), False, answer_to, now)
     plan = step.plan
     if plan.queue_timeout_ms or plan.heartbeat_ms:
@@ -23,6 +26,8 @@ def call_of(saga: Saga, step: Step, answer_to: Address, now: int) -> Send:
 
 def undo_of(saga: Saga, step: Step, in_doubt: bool, answer_to: Address, now: int) -> Send:
     """Return the call that begins an attempt to undo a step."""
+    if step.plan.child:
+        return children.undo_of(saga, step, answer_to)
     recorded = None if in_doubt else step.result
     call = _call(saga, step, "compensate", recorded, in_doubt, answer_to, now)
     return _addressed(saga, step, call)
@@ -33,6 +38,8 @@ def cancel_of(saga: Saga, step: Step, call_id: str) -> Send:
 
     It goes straight to a worker that has asked something: the breaker has let go of its call.
     """
+    if step.plan.child:
+        return children.cancel_of(step, call_id)
     cancel = CancelCall(call_id, saga.saga_id, step.plan.agent)
     if (worker := step.asked_from) is not None:
         return Send(worker.topic, cancel, partition=worker.partition)
@@ -54,7 +61,7 @@ def _call(
         saga.saga_id,
         step.plan.id,
         kind,
-        step.plan.name,
+        saga.definition or "plan" if kind == "plan" else step.plan.name,
         step.plan.agent,
         saga.team,
         step.undo_attempt if kind == "compensate" else step.attempt,
@@ -78,6 +85,8 @@ def _addressed(saga: Saga, step: Step, message: Call | CancelCall) -> Send:
 
 def _given(saga: Saga, step: Step) -> Json:
     """Return what the call is given of other steps' results; a part has its item as its input."""
+    if step.kind == "plan":
+        return saga.parent.results if saga.parent else {}
     if step.kind == "aggregate":
         return {name: each.result for name, each in saga.steps.items() if each.whole is None}
     expanded_over = saga.steps[step.whole].plan.each if step.whole else ""

@@ -36,7 +36,7 @@ from folkmoot.core.saga.events import (
     CallAbandoned,
     SagaTerminated,
 )
-from folkmoot.core.saga.plan import parse_plan
+from folkmoot.core.saga.plan import check_pinned, parse_plan
 from folkmoot.core.saga.settings import DETAIL_CHARS_MAX, SagaSettings
 from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, SagaState, Step
@@ -120,6 +120,10 @@ def _cause(kind: str, request: Any) -> Failure:
 def _cancel(saga: Saga, request: CancelSaga, now: int, settings: SagaSettings) -> Events:
     if saga.phase == "compensating":
         raise _Unfit("wrong-phase", "it is being undone already")
+    if saga.phase == "held" and saga.parent is not None:
+        raise _Unfit(
+            "wrong-phase", f"it is done, and ends with saga {saga.parent.saga_id}: cancel that"
+        )
     _check_return(saga)
     return forward.turn_back(saga, _cause("cancelled", request), now, settings)
 
@@ -197,7 +201,7 @@ def _force(saga: Saga, request: ForceComplete, now: int, settings: SagaSettings)
         return _abandoned(saga, step) + backward.undone(saga, step, now, settings)
     _check_begun(saga, step)
     if step.kind == "plan":
-        _check_plan(request, settings)
+        _check_plan(saga, request, settings)
     done = _done(saga, step, request)
     return _abandoned(saga, step) + forward.answered(saga, step, done, now, settings)
 
@@ -209,11 +213,12 @@ def _check_begun(saga: Saga, step: Step) -> None:
         raise _wrong(step, "the saga is being undone, and its answer is awaited")
 
 
-def _check_plan(request: ForceComplete, settings: SagaSettings) -> None:
+def _check_plan(saga: Saga, request: ForceComplete, settings: SagaSettings) -> None:
     try:
-        parse_plan(request.result, settings)
+        check_pinned(parse_plan(request.result, settings), saga.pinned)
     except InvalidPlan as problem:
-        raise _Unfit("invalid-plan", str(problem)) from None
+        failure = forward.unfit(problem)
+        raise _Unfit(failure.kind, failure.detail) from None
 
 
 def _abandoned(saga: Saga, step: Step) -> Events:

@@ -49,6 +49,10 @@ def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
         "plan_hash": saga.plan_hash,
         "steps": [_step(saga, step) for step in steps],
         "phase": saga.phase,
+        "definition": saga.definition or None,
+        "parent": None
+        if saga.parent is None
+        else {"saga_id": saga.parent.saga_id, "step_id": saga.parent.step_id},
         "committed": saga.committed,
         "budget": asdict(saga.budget),
         "spent": asdict(saga.spent) | {"hops": saga.hops},
@@ -77,6 +81,7 @@ def _step(saga: Saga, step: Step) -> dict[str, Any]:
         "needs": list(step.plan.needs),
         "deadline_at": step.deadline_at if step.called else None,
         "waiting_for": "the saga to be resumed" if held else _waiting_for(step),
+        "child": step.child_id or None,
         "failure": None if step.failure is None else step.failure.detail,
     }
 
@@ -94,6 +99,8 @@ def _question(question_id: str, question: Open) -> dict[str, Any]:
 def _waiting_for(step: Step) -> str | None:
     for question in step.questions.values():
         return f"signal {question.signal}" if question.signal else "somebody's answer"
+    if step.plan.child and step.called:
+        return f"saga {step.child_id}"
     return WAITING.get(step.phase)
 
 

@@ -7,6 +7,13 @@ from typing import Literal
 
 from folkmoot.core.messages import Budget, Failure, Json, Usage
 from folkmoot.core.names import by_wire_name
+from folkmoot.core.saga.child_events import (
+    ChildAnswered,
+    Parent,
+    SagaHeld,
+    SagaReleased,
+    UndoAsked,
+)
 from folkmoot.core.saga.control_events import (
     ControlAccepted,
     ControlRefused,
@@ -51,13 +58,16 @@ class TaskRejoined:
 
 @dataclass(frozen=True, slots=True)
 class SagaOpened:
-    """A task is taken on."""
+    """A task is taken on: by one of the team's definitions, or for one plan only, if it says so."""
 
     saga_id: str
     team: str
     input: Json
     traceparent: str | None = None
     budget: Budget | None = None
+    definition: str = ""
+    plan_hash: str = ""
+    parent: Parent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,8 @@ class PlannedStep:
     good. Times of 0 are no limits: `total_ms` is for all attempts together, `queue_timeout_ms` for
     an attempt to be begun by a worker, `heartbeat_ms` from one sign of life to the next. A step
     whose condition `when` does not hold is omitted. One with `each` is run for each item of that
-    step's result, side by side, and its own result is the list of theirs.
+    step's result, side by side, and its own result is the list of theirs. A `child` is a saga of
+    its own: by the definition `name` of the team `agent`.
     """
 
     id: str
@@ -98,6 +109,7 @@ class PlannedStep:
     heartbeat_ms: int = 0
     when: Condition | None = None
     each: str = ""
+    child: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,4 +450,8 @@ EVENTS = by_wire_name(
     StepSkipped,
     StepCompensationSkipped,
     GraceGiven,
+    ChildAnswered,
+    SagaHeld,
+    SagaReleased,
+    UndoAsked,
 )

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from folkmoot.core.children import child_id_of
 from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Local, Position, Send
 from folkmoot.core.messages import TASK_RESULTS, TASKS, Address, Announce, TaskResult, inbox
-from folkmoot.core.saga import branching, pacing, questions
+from folkmoot.core.saga import branching, children, pacing, questions
 from folkmoot.core.saga import events as happened
 from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
 from folkmoot.core.saga.backward import count_blockers
 from folkmoot.core.saga.budgets import WALL_TIME, total
 from folkmoot.core.saga.calling import call_of, cancel_of, undo_of
+from folkmoot.core.saga.child_events import (
+    ChildAnswered,
+    SagaHeld,
+    SagaReleased,
+    UndoAsked,
+)
 from folkmoot.core.saga.control_events import (
     ControlAccepted,
     ControlRefused,
@@ -72,11 +79,11 @@ class Folding:
 
     def _opened(self, state: SagaState, event: happened.SagaOpened, at: Position) -> Effects:
         hooks: dict[str, Step] = {}
-        state.sagas[event.saga_id] = Saga(
-            event.saga_id, event.team, event.input, event.traceparent, at.at, hooks
-        )
+        saga = Saga(event.saga_id, event.team, event.input, event.traceparent, at.at, hooks)
+        state.sagas[event.saga_id] = saga
+        saga.definition, saga.pinned = event.definition, event.plan_hash
+        saga.parent = event.parent
         if event.budget is not None:
-            saga = state.sagas[event.saga_id]
             saga.budget = event.budget
             if event.budget.wall_ms > 0:
                 pacing.wait(state, saga, WALL_TIME, at.at + event.budget.wall_ms, at.at)
@@ -85,6 +92,7 @@ class Folding:
     def _spent(self, state: SagaState, event: happened.BudgetSpent, _at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         saga.spent = total(saga, event.usage)
+        saga.hops += event.usage.hops
         return ()
 
     def _late(self, state: SagaState, event: happened.WallTimePassed, _at: Position) -> Effects:
@@ -134,7 +142,15 @@ class Folding:
         state.ended[saga.saga_id] = Ended(result, saga.opened_at, at.at, shown)
         state.described[saga.saga_id] = None
         _forget(state)
-        return (Send(TASK_RESULTS, result, key=saga.saga_id),)
+        told = [*children.told_of_end(saga, result), *children.releases(saga)]
+        return (Send(TASK_RESULTS, result, key=saga.saga_id), *told)
+
+    def _released(self, state: SagaState, event: SagaReleased, at: Position) -> Effects:
+        saga = state.sagas[event.saga_id]
+        saga.released = True
+        if saga.phase != "held":
+            return ()
+        return self._end(state, TaskResult(saga.saga_id, saga.team, "completed", saga.held), at)
 
     # -- forwards ---------------------------------------------------------------------------
 
@@ -165,11 +181,13 @@ class Folding:
         if step.kind == "step" and not step.active:
             saga.active, step.active = saga.active + 1, True
         step.phase = "running"
+        if step.plan.child:
+            step.child_id = child_id_of(event.call_id)
         pacing.take(state, saga, step.plan.id)
         pacing.wait(state, saga, step.plan.id, event.expires_at, at.at)
         if event.kind == "aggregate":
             saga.phase = "aggregating"
-        return (call_of(saga, step, self._answer_to, at.at),)
+        return (call_of(state, saga, step, self._answer_to, at.at),)
 
     def _step_or_hook(self, saga: Saga, event: happened.StepScheduled) -> Step:
         if event.kind == "step":
@@ -460,4 +478,8 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.StepSkipped: Folding._skipped,
     happened.StepCompensationSkipped: Folding._left_so,
     happened.GraceGiven: Folding._grace,
+    ChildAnswered: lambda _, state, event, at: children.fold_answered(state, event, at),
+    SagaHeld: lambda _, state, event, at: children.fold_held(state, event, at),
+    SagaReleased: Folding._released,
+    UndoAsked: lambda _, state, event, at: children.fold_undo_asked(state, event, at),
 }

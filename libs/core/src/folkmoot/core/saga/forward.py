@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from itertools import islice
 
-from folkmoot.core.messages import Failure, Outcome
+from folkmoot.core.messages import Failure, Json, Outcome
 from folkmoot.core.saga.backward import Ending, begin_undoing
+from folkmoot.core.saga.child_events import SagaHeld
 from folkmoot.core.saga.conditions import holds
 from folkmoot.core.saga.events import (
     CallAbandoned,
@@ -29,7 +30,7 @@ from folkmoot.core.saga.events import (
     StepStuck,
     StepSucceeded,
 )
-from folkmoot.core.saga.plan import parse_plan
+from folkmoot.core.saga.plan import Plan, check_pinned, parse_plan
 from folkmoot.core.saga.settings import (
     AGGREGATE,
     DETAIL_CHARS_MAX,
@@ -37,9 +38,16 @@ from folkmoot.core.saga.settings import (
     Backoff,
     SagaSettings,
 )
-from folkmoot.core.saga.shape import InvalidPlan
+from folkmoot.core.saga.shape import InvalidPlan, PlanTampered
 from folkmoot.core.saga.state import Saga, Step
-from folkmoot.core.saga.waiting import TIMED_OUT, UNKNOWN_OUTCOMES, asked_ms, reason, wait_ms
+from folkmoot.core.saga.waiting import (
+    TIMED_OUT,
+    UNKNOWN_OUTCOMES,
+    asked_ms,
+    patient_ms,
+    reason,
+    wait_ms,
+)
 
 Events = list[object]
 
@@ -162,11 +170,12 @@ def failed(
         return _given_up(saga, step, failure, now, settings, begun)
     plan, attempt = policy(saga, step, settings), step.attempt
     backoff = Backoff(plan.initial_ms, plan.factor, plan.cap_ms)
-    at = _next_at(saga, step, backoff, failure, now, settings)
+    key = f"{saga.saga_id}/{plan.id}"
+    at = now + max(wait_ms(backoff, attempt, key), asked_ms(failure, settings))
     if failure.retryable and attempt < plan.attempts and _has_time(step, plan, at):
         return [StepRetryScheduled(saga.saga_id, plan.id, attempt, at, failure)]
     if must_go_on(saga, step, failure.kind in UNKNOWN_OUTCOMES):
-        at = _next_at(saga, step, settings.compensation_backoff, failure, now, settings)
+        at = now + patient_ms(failure, attempt, key, settings)
         again = StepRetryScheduled(saga.saga_id, plan.id, attempt, at, failure)
         return [again, *_stuck(saga, step, failure)]
     return _lost(saga, step, failure, now, settings, begun)
@@ -179,13 +188,6 @@ def must_go_on(saga: Saga, step: Step, in_doubt: bool) -> bool:
     """
     role = step.plan.role
     return saga.committed or role == "retriable" or (role == "pivot" and in_doubt)
-
-
-def _next_at(
-    saga: Saga, step: Step, backoff: Backoff, failure: Failure, now: int, settings: SagaSettings
-) -> int:
-    wait = wait_ms(backoff, step.attempt, f"{saga.saga_id}/{step.plan.id}")
-    return now + max(wait, asked_ms(failure, settings))
 
 
 def _has_time(step: Step, plan: PlannedStep, at: int) -> bool:
@@ -264,8 +266,15 @@ def _succeeded(
         ending = Ending(step.plan.id, succeeded=True, begun=True)
         return events + _awaited(saga, now, settings, ending)
     if step.kind == "aggregate":
-        return [*events, SagaCompleted(saga.saga_id, outcome.result)]
+        return [*events, _end(saga, outcome.result)]
     return events + (_concluded(saga, step, outcome, settings) or _next(saga, step, now, settings))
+
+
+def _end(saga: Saga, result: Json) -> SagaCompleted | SagaHeld:
+    """Return how a saga ends that has its result; of a child, its parent has the last word."""
+    if saga.parent is not None and not saga.released:
+        return SagaHeld(saga.saga_id, result)
+    return SagaCompleted(saga.saga_id, result)
 
 
 def _concluded(saga: Saga, last: Step, outcome: Outcome, settings: SagaSettings) -> Events:
@@ -273,12 +282,12 @@ def _concluded(saga: Saga, last: Step, outcome: Outcome, settings: SagaSettings)
     if saga.left > 1 or saga.paused or saga.result == AGGREGATE:
         return []
     if saga.result == "only-step":
-        return [SagaCompleted(saga.saga_id, outcome.result)]
+        return [_end(saga, outcome.result)]
     results = {name: step.result for name, step in saga.steps.items() if step.whole is None}
     results[last.plan.id] = outcome.result
     if len(json.dumps(results)) > settings.result_bytes_max:
         return []
-    return [SagaCompleted(saga.saga_id, results)]
+    return [_end(saga, results)]
 
 
 def skipped(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
@@ -313,10 +322,11 @@ def _next(saga: Saga, done: Step, now: int, settings: SagaSettings) -> Events:
     if saga.left == 1:
         return [_aggregate(saga.saga_id, saga.team, now, settings)]
     dependants = (saga.steps[name] for name in done.dependants)
-    ready = [step for step in dependants if step.unmet == 1 and not step.special]
+    ready = [step.plan for step in dependants if step.unmet == 1 and not step.special]
     if saga.room is None:
-        return _begin(saga, ready, None, now, settings)
-    return [] if saga.ready else _begin(saga, ready, saga.room + done.active, now, settings)
+        return _begin(saga.saga_id, ready, None, now, settings)
+    room = saga.room + done.active
+    return [] if saga.ready else _begin(saga.saga_id, ready, room, now, settings)
 
 
 def timed_out(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
@@ -364,8 +374,8 @@ def go_on(saga: Saga, now: int, settings: SagaSettings) -> Events:
         return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
     if events:
         return events
-    ready = [saga.steps[name] for name in islice(saga.ready, settings.wave_max)]
-    return _begin(saga, ready, saga.room, now, settings)
+    ready = [saga.steps[name].plan for name in islice(saga.ready, settings.wave_max)]
+    return _begin(saga.saga_id, ready, saga.room, now, settings)
 
 
 def _expand(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
@@ -383,11 +393,11 @@ def _expand(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
 
 
 def _begin(
-    saga: Saga, ready: Sequence[Step], room: int | None, now: int, settings: SagaSettings
+    saga_id: str, ready: Sequence[PlannedStep], room: int | None, now: int, settings: SagaSettings
 ) -> Events:
     """Return how steps begin, as many as the saga and one entry have room for."""
     most = settings.wave_max if room is None else min(room, settings.wave_max)
-    return [schedule(saga.saga_id, step.plan, "step", 1, now, settings) for step in ready[:most]]
+    return [schedule(saga_id, step, "step", 1, now, settings) for step in ready[:most]]
 
 
 def _aggregate(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:
@@ -397,19 +407,33 @@ def _aggregate(saga_id: str, team: str, now: int, settings: SagaSettings) -> Ste
 def _planned(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaSettings) -> Events:
     try:
         plan = parse_plan(outcome.result, settings)
+        check_pinned(plan, saga.pinned)
     except InvalidPlan as problem:
-        failure = Failure("invalid-plan", str(problem)[:DETAIL_CHARS_MAX], retryable=False)
-        return failed(saga, step, failure, now, settings)
-    events: Events = [
-        _success(saga, step, outcome),
-        PlanRecorded(saga.saga_id, plan.hash, plan.steps, plan.max_parallel, plan.result),
-    ]
+        return failed(saga, step, unfit(problem), now, settings)
+    success = _success(saga, step, outcome)
     if saga.paused:
-        return events
+        return [success, _recorded(saga.saga_id, plan)]
+    return [success, *begin(saga.saga_id, saga.team, plan, now, settings)]
+
+
+def unfit(problem: InvalidPlan) -> Failure:
+    """Return why a plan cannot be run, or may not."""
+    kind = "tampered-plan" if isinstance(problem, PlanTampered) else "invalid-plan"
+    return Failure(kind, str(problem)[:DETAIL_CHARS_MAX], retryable=False)
+
+
+def begin(saga_id: str, team: str, plan: Plan, now: int, settings: SagaSettings) -> Events:
+    """Return how a plan is recorded, and what begins of it."""
+    recorded = _recorded(saga_id, plan)
     if not plan.steps:
-        return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
-    first = [Step(step, "step") for step in plan.steps if not step.needs]
-    return events + _begin(saga, first, plan.max_parallel or None, now, settings)
+        return [recorded, _aggregate(saga_id, team, now, settings)]
+    first = [step for step in plan.steps if not step.needs]
+    room = plan.max_parallel or None
+    return [recorded, *_begin(saga_id, first, room, now, settings)]
+
+
+def _recorded(saga_id: str, plan: Plan) -> PlanRecorded:
+    return PlanRecorded(saga_id, plan.hash, plan.steps, plan.max_parallel, plan.result)
 
 
 def first_call(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:

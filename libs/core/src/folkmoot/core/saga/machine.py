@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from folkmoot.core.children import CancelChild, ReleaseChild, StartChild, UndoChild
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
 from folkmoot.core.messages import (
     Answer,
@@ -29,7 +30,7 @@ from folkmoot.core.messages import (
     TeamFormed,
 )
 from folkmoot.core.names import by_wire_name
-from folkmoot.core.saga import backward, budgets, controlling, forward, questions
+from folkmoot.core.saga import backward, budgets, children, controlling, forward, questions
 from folkmoot.core.saga.events import (
     EVENTS,
     CallAbandoned,
@@ -42,12 +43,17 @@ from folkmoot.core.saga.events import (
     WallTimePassed,
 )
 from folkmoot.core.saga.folding import Folding
+from folkmoot.core.saga.plan import check_pinned, parse_plan
 from folkmoot.core.saga.settings import SagaSettings
+from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, SagaState, Step
 from folkmoot.core.saga.waiting import TIMED_OUT
 
-INPUTS = by_wire_name(Task, Outcome, CallProgress, Question, TeamFormed, *controlling.KINDS)
-OUTPUTS = by_wire_name(Call, CancelCall, TaskResult, Answer)
+CHILD_INPUTS = (StartChild, UndoChild, CancelChild, ReleaseChild)
+INPUTS = by_wire_name(
+    Task, Outcome, CallProgress, Question, TeamFormed, *controlling.KINDS, *CHILD_INPUTS
+)
+OUTPUTS = by_wire_name(Call, CancelCall, TaskResult, Answer, Outcome, *CHILD_INPUTS)
 TEAMS_NAMED_MAX = 10
 TEAM_CHARS_SHOWN = 100
 FOREIGN_ID_CHARS_MAX = 600
@@ -75,6 +81,10 @@ class SagaMachine:
             CallProgress: self._decide_progress,
             Question: self._decide_question,
             TeamFormed: self._decide_team,
+            StartChild: self._decide_start,
+            UndoChild: self._decide_undo,
+            CancelChild: self._decide_cancel,
+            ReleaseChild: lambda state, release, _now: children.released(state, release),
             Tick: self._decide_tick,
             Led: self._decide_led,
         }
@@ -108,17 +118,35 @@ class SagaMachine:
             return ()
         if task.saga_id in state.ended:
             return (TaskRejoined(task.saga_id),)
-        if (problem := self._problem(state, task)) is not None:
+        if (problem := self._problem(state, task.team)) is not None:
             return (TaskRefused(task.saga_id, task.team, problem),)
-        return (
-            SagaOpened(task.saga_id, task.team, task.input, task.traceparent, task.budget),
-            forward.first_call(task.saga_id, task.team, now, self._settings),
+        opened = SagaOpened(
+            task.saga_id,
+            task.team,
+            task.input,
+            task.traceparent,
+            task.budget,
+            task.definition,
+            task.plan_hash,
         )
+        if task.plan is not None:
+            return self._planned_already(task, opened, now)
+        return (opened, forward.first_call(task.saga_id, task.team, now, self._settings))
 
-    def _problem(self, state: SagaState, task: Task) -> Failure | None:
-        if task.team not in state.teams:
+    def _planned_already(self, task: Task, opened: SagaOpened, now: int) -> Events:
+        """Return how a task that brings its plan begins."""
+        try:
+            plan = parse_plan(task.plan, self._settings)
+            check_pinned(plan, task.plan_hash)
+        except InvalidPlan as problem:
+            return (TaskRefused(task.saga_id, task.team, forward.unfit(problem)),)
+        begun = forward.begin(task.saga_id, task.team, plan, now, self._settings)
+        return (opened, *begun)
+
+    def _problem(self, state: SagaState, team: str) -> Failure | None:
+        if team not in state.teams:
             known = ", ".join(sorted(state.teams)[:TEAMS_NAMED_MAX]) or "none yet"
-            name = repr(task.team)[:TEAM_CHARS_SHOWN]
+            name = repr(team)[:TEAM_CHARS_SHOWN]
             return Failure(
                 "unknown-team",
                 f"no member of a team {name} has ever joined (known: {known}): start one "
@@ -128,6 +156,20 @@ class SagaMachine:
         if len(state.sagas) >= self._settings.open_sagas_max:
             return Failure("overloaded", f"{len(state.sagas):,} sagas are open, the limit")
         return None
+
+    # -- children ---------------------------------------------------------------------------
+
+    def _decide_start(self, state: SagaState, start: StartChild, now: int) -> Events:
+        problem = self._problem(state, start.team)
+        return children.started(state, start, problem, now, self._settings)
+
+    def _decide_undo(self, state: SagaState, undo: UndoChild, now: int) -> Events:
+        return children.undone(state, undo, now, self._settings)
+
+    def _decide_cancel(self, state: SagaState, cancel: CancelChild, now: int) -> Events:
+        return children.cancelled(state, cancel, now, self._settings)
+
+    # -- teams ------------------------------------------------------------------------------
 
     def _decide_team(self, state: SagaState, formed: TeamFormed, _now: int) -> Events:
         return () if formed.team in state.teams else (TeamKnown(formed.team),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from folkmoot.core.messages import Json
 from folkmoot.core.saga.conditions import COMPARISONS
 from folkmoot.core.saga.events import Condition, PlannedStep, ResultOf, Role
 from folkmoot.core.saga.settings import RESERVED_IDS, SagaSettings
-from folkmoot.core.saga.shape import InvalidPlan, check_shape
+from folkmoot.core.saga.shape import InvalidPlan, PlanTampered, check_shape
 
 STEP_FIELDS = frozenset(
     {
@@ -29,6 +29,7 @@ STEP_FIELDS = frozenset(
         "heartbeat_ms",
         "when",
         "each",
+        "child",
     }
 )
 PLAN_FIELDS = frozenset({"steps", "max_parallel", "result"})
@@ -40,6 +41,12 @@ ROLES: tuple[Role, ...] = ("ordinary", "pivot", "retriable")
 NAMES_BYTES = sum(len(name) + len('"":') for name in PlannedStep.__slots__)
 """What the names of a step's fields add to their values in the log."""
 
+HASH_CHARS_SHOWN = 64
+"""Of a hash that somebody gave us; ours have 32."""
+
+CHILD_TIMEOUT_MS = 24 * 3600 * 1000
+"""For a step that is a saga, if its plan does not say: its own steps have limits of their own."""
+
 ATTEMPTS_MAX = 1_000_000
 """Of a step: beyond any use, and no burden to any reader of the number."""
 
@@ -47,8 +54,16 @@ FACTOR_MAX = 1_000_000
 """Of a back-off: it reaches any cap with the second attempt."""
 
 
+_DEFAULTS = tuple(getattr(field, "default", None) for field in fields(PlannedStep))
+_OPTIONAL_FROM = next(n for n, field in enumerate(fields(PlannedStep)) if field.default != MISSING)
+_OPTIONAL_BYTES = len(json.dumps(_DEFAULTS[_OPTIONAL_FROM:]))
+
+
 class Plan(NamedTuple):
-    """Steps that can be run, in the plan's order, and what tells them from any others."""
+    """Steps that can be run, in the plan's order, and what tells them from any others.
+
+    The hash of a plan is the same in every version of Folkmoot that can run it.
+    """
 
     steps: tuple[PlannedStep, ...]
     hash: str
@@ -75,7 +90,7 @@ def parse_plan(plan: Json, settings: SagaSettings) -> Plan:
     steps = tuple(_step(number, step, settings) for number, step in enumerate(plan))
     check_shape(steps)
     text = _text_of(steps)
-    if (size := len(text) + NAMES_BYTES * len(steps)) > settings.plan_bytes_max:
+    if (size := len(text) + (NAMES_BYTES + _OPTIONAL_BYTES) * len(steps)) > settings.plan_bytes_max:
         raise InvalidPlan(
             f"{size:,} bytes, the limit is {settings.plan_bytes_max:,}: "
             "plan fewer steps, or pass references to their inputs"
@@ -85,9 +100,29 @@ def parse_plan(plan: Json, settings: SagaSettings) -> Plan:
     return Plan(steps, blake2b(pinned.encode(), digest_size=16).hexdigest(), max_parallel, result)
 
 
+def check_pinned(plan: Plan, pinned: str) -> None:
+    """Raise `PlanTampered` if another plan than this was asked for."""
+    if pinned and plan.hash != pinned:
+        raise PlanTampered(
+            f"the plan has the hash {plan.hash}, and only {pinned[:HASH_CHARS_SHOWN]} may be run: "
+            "look at what has changed, and ask for this one if it is what you want"
+        )
+
+
 def _text_of(steps: Sequence[PlannedStep]) -> str:
-    fields = [[getattr(step, name) for name in PlannedStep.__slots__] for step in steps]
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), default=asdict)
+    values = [_told([getattr(step, name) for name in PlannedStep.__slots__]) for step in steps]
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), default=asdict)
+
+
+def _told(values: list[Any]) -> list[Any]:
+    """Return the values of a step's fields up to the last that is not left out.
+
+    Fields that are added later do not change the hash of a plan that has none of them.
+    """
+    end = len(values)
+    while end > _OPTIONAL_FROM and values[end - 1] == _DEFAULTS[end - 1]:
+        end -= 1
+    return values[:end]
 
 
 def _step(number: int, step: Json, settings: SagaSettings) -> PlannedStep:
@@ -107,24 +142,28 @@ def _parsed(step: Mapping[str, Any], settings: SagaSettings) -> PlannedStep:
     _check_fields(step, STEP_FIELDS)
     _check_fields(retry, RETRY_FIELDS)
     longest = settings.timeout_ms_max
+    child = _flag(step, "child")
+    if child and (step.get("queue_timeout_ms") or step.get("heartbeat_ms")):
+        raise InvalidPlan("it is a saga: no worker begins it, or could be silent")
     return PlannedStep(
         _id(step, settings.id_chars_max),
         _text(step, "name"),
         _text(step, "agent"),
         step.get("input"),
         _needs(step),
-        _number(step, "timeout_ms", 60_000, 1, longest),
-        _number(retry, "attempts", 3, 1, ATTEMPTS_MAX),
+        _number(step, "timeout_ms", CHILD_TIMEOUT_MS if child else 60_000, 1, longest),
+        _number(retry, "attempts", 1 if child else 3, 1, ATTEMPTS_MAX),
         _number(retry, "initial_ms", 200, 0, longest),
         _factor(retry),
         _number(retry, "cap_ms", 30_000, 0, longest),
-        _flag(step, "compensable"),
+        _flag(step, "compensable") or (child and step.get("role") != "pivot"),
         _role(step),
         _number(retry, "total_ms", 0, 0, longest),
         _number(step, "queue_timeout_ms", 0, 0, longest),
         _number(step, "heartbeat_ms", 0, 0, longest),
         _when(step),
         _each(step),
+        child,
     )
 
 

@@ -49,6 +49,9 @@ class SagaSettings:
     open_sagas_max: int = 100_000
     """Open sagas of a shard: what fits its memory at some kilobytes each."""
 
+    depth_max: int = 8
+    """Sagas within sagas: deeper is most likely one that runs itself."""
+
     hook_timeout_ms: int = 60_000
     """For the leader's plan and aggregate hooks."""
 
@@ -72,6 +75,10 @@ class SagaSettings:
     compensation_backoff: Backoff = Backoff(200, 2.0, 60_000)
     stuck_after_attempts: int = 8
     """Attempts to undo a step after which the saga is shown as stuck; about a minute."""
+
+    outage_wait_ms_max: int = 5_000
+    """The longest wait for who goes on for ever, after a time-out: it says nothing of the call, and
+    what an outage held up should go on within seconds of its end."""
 
     takeover_grace_ms: int = 2_000
     """After a change of leader, for answers that came meanwhile."""

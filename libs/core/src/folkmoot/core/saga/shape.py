@@ -14,6 +14,10 @@ class InvalidPlan(ValueError):
     """A plan cannot be run. The message says what is wrong with which step."""
 
 
+class PlanTampered(InvalidPlan):
+    """A plan is not the one that was asked for: somebody or something has changed it."""
+
+
 def check_shape(steps: Sequence[PlannedStep]) -> None:
     """Raise `InvalidPlan` if the steps cannot be run together. Linear in steps and needs."""
     _check_ids(steps)

@@ -9,6 +9,7 @@ from typing import Literal
 from folkmoot.core.deadlines import Deadlines
 from folkmoot.core.messages import Address, Budget, Failure, Json, TaskResult, Usage
 from folkmoot.core.saga.answers import ControlAnswer
+from folkmoot.core.saga.child_events import Parent
 from folkmoot.core.saga.events import ForwardKind, PlannedStep, ResultOf
 
 ENDED_REMEMBERED_MAX = 20_000
@@ -29,7 +30,7 @@ CONTROLS_REMEMBERED_MAX = 5_000
 NO_BUDGET = Budget()
 NOTHING_SPENT = Usage()
 
-Phase = Literal["planning", "running", "aggregating", "compensating"]
+Phase = Literal["planning", "running", "aggregating", "compensating", "held"]
 StepPhase = Literal[
     "waiting",
     "running",
@@ -80,7 +81,7 @@ class Step:
     dependants not yet undone. `begun` says that an earlier attempt may have had an effect,
     `in_doubt` that the last one that was let in may even have succeeded; `deferrals` counts the
     refusals of the present one, `started` says that a worker has begun it, and `asked_from` where
-    that is if it has asked anything.
+    that is if it has asked anything. `child_id` is the saga that the last attempt runs, if one.
     """
 
     plan: PlannedStep
@@ -109,6 +110,7 @@ class Step:
     questions: dict[str, Open] = field(default_factory=dict)
     asked_from: Address | None = None
     failure: Failure | None = None
+    child_id: str = ""
 
     @property
     def scheduled(self) -> bool:
@@ -136,7 +138,10 @@ class Saga:
     `committed` says that its `pivot` has succeeded: there is no way back any more.
     `asking` has the step of each open question, `replies` what was answered, and `signals` those
     that nothing has waited for yet, each with who sent it.
+    `pinned` is the hash of the only plan that may be run, if any.
     `hops` counts the attempts begun, `spent` what calls have used up of the `budget`.
+    `parent` says whose step it is, if anybody's: then it is held from `held_at` on with the
+    result `held`, until it is `released`, and the parent was `told` of so much that it spent.
     `frozen`, while it is paused, is what was left on the timer of each step that has one.
     """
 
@@ -149,6 +154,8 @@ class Saga:
     steps: dict[str, Step] = field(default_factory=dict)
     phase: Phase = "planning"
     plan_hash: str = ""
+    definition: str = ""
+    pinned: str = ""
     calls: int = 0
     left: int = 0
     ready: dict[str, None] = field(default_factory=dict)
@@ -172,6 +179,11 @@ class Saga:
     paused_at: int | None = None
     paused_by: str = ""
     frozen: dict[str, int] = field(default_factory=dict)
+    parent: Parent | None = None
+    released: bool = False
+    held_at: int = 0
+    held: Json = None
+    told: Usage = NOTHING_SPENT
     asking: dict[str, str] = field(default_factory=dict)
     replies: dict[str, Reply] = field(default_factory=dict)
     signals: dict[str, list[tuple[Json, str]]] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from folkmoot.core.messages import Failure, Outcome
 from folkmoot.core.saga.settings import DETAIL_CHARS_MAX, Backoff, SagaSettings
 
 TIMED_OUT = "timed-out"
+BREAKER_OPEN = "breaker-open"
 UNKNOWN_OUTCOMES = frozenset({TIMED_OUT, "queue-timed-out", "heartbeat-timed-out"})
 """Failures after which nobody knows whether the attempt took effect."""
 
@@ -21,6 +22,22 @@ def wait_ms(backoff: Backoff, attempt: int, key: str) -> int:
     and every replay gives the same wait. Full jitter: Brooker, AWS Architecture Blog, 2015.
     """
     return 1 + _draw(f"{key}/{attempt}", max(_ceiling_ms(backoff, attempt), 1))
+
+
+def patient_ms(failure: Failure, attempt: int, key: str, settings: SagaSettings) -> int:
+    """Return a wait for what is tried until it succeeds, however often it has failed.
+
+    It grows with failures of the call itself. After a time-out it stays short, and after a refusal
+    that says when to come again it is that: neither is the call's fault, and when they are over
+    whatever waits should not have seen its patience used up.
+    """
+    asked = asked_ms(failure, settings)
+    if failure.kind == BREAKER_OPEN and asked:
+        return asked + _draw(f"{key}/{attempt}", max(1, asked // 5))
+    backoff = settings.compensation_backoff
+    if failure.kind in UNKNOWN_OUTCOMES:
+        backoff = replace(backoff, cap_ms=min(backoff.cap_ms, settings.outage_wait_ms_max))
+    return max(asked, wait_ms(backoff, attempt, key))
 
 
 def reason(outcome: Outcome) -> Failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
@@ -128,6 +129,7 @@ class SagaPlayer:
         self._calls = Calls()
         self._sagas = 0
         self._questions: list[Question] = []
+        self._own: deque[object] = deque()
         self._looked_at = ("s1", "p1")
 
     def machine(self) -> Machine[Any]:
@@ -138,10 +140,14 @@ class SagaPlayer:
         """See the port."""
         if not isinstance(effect, Local) and isinstance(effect.message, Call):
             self._calls.add(effect.message)
+        elif isinstance(effect, Send) and effect.topic == HOME.topic:
+            self._own.append(effect.message)
 
     def next(self, random: Random, now: int) -> object:
         """See the port."""
         luck = random.random()
+        if self._own and random.random() < 0.7:
+            return self._own.popleft()
         if not self._sagas or luck < 0.02:
             self._sagas = max(1, self._sagas)
             return TeamFormed(random.choice(("news", "sport")) if self._sagas > 1 else "news")
@@ -206,6 +212,8 @@ class SagaPlayer:
             "role": random.choice(("ordinary", "ordinary", "retriable")),
             "heartbeat_ms": random.choice((0, 0, 100)),
         }  # fmt: skip
+        if random.random() < 0.1:
+            step |= {"child": True, "name": "trip", "agent": "news", "heartbeat_ms": 0}
         if needs and random.random() < 0.3:
             step |= {"each": needs[0], "input": None}
         if needs and random.random() < 0.3:
