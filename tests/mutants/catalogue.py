@@ -473,4 +473,21 @@ MACHINES = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = RULE + STATE + DRIVER + SNAPSHOTS + MACHINES
+READERS = (
+    _mutant(
+        "the-index-believes-every-leader",
+        "I8: the index holds the events of entries that count, and no others",
+        "services/event-store/src/folkmoot/event_store/following.py",
+        "if not isinstance(decoded, Entry) or not verdict.counts:",
+        "if not isinstance(decoded, Entry):",
+    ),
+    _mutant(
+        "a-stopped-handler-is-entered",
+        "a handler that is cancelled before it began does nothing",
+        "services/agent-worker/src/folkmoot/agent_worker/handlers.py",
+        "        if asyncio.current_task() in self._stopped:\n            return HandlerFailed(",
+        "        if False:\n            return HandlerFailed(",
+    ),
+)
+
+MUTANTS: tuple[Mutant, ...] = RULE + STATE + DRIVER + SNAPSHOTS + MACHINES + READERS

@@ -11,9 +11,12 @@ import pytest
 
 from folkmoot.agent_worker import handlers
 from folkmoot.contracts import codec
+from folkmoot.core.breaker import folding as breaker_folding
+from folkmoot.core.breaker import machine as breaker_machine
 from folkmoot.core.event_store.state import EventStoreState
 from folkmoot.core.kernel import Leadership, Position, Shard, Verdict
 from folkmoot.core.saga import backward, folding
+from folkmoot.core.worker import machine as worker_machine
 from folkmoot.event_store import following
 from folkmoot.runtime import shelf
 from folkmoot.runtime.candidacy import OpenCandidacy
@@ -211,7 +214,13 @@ def the_index_believes_every_leader(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(following, "replace", lambda known: Believing(**asdict(known)))
 
 
+def times_are_taken_as_they_are(patch: pytest.MonkeyPatch) -> None:
+    for module in (breaker_machine, breaker_folding, worker_machine):
+        patch.setattr(module, "shift_ms", lambda _call, _now: 0)
+
+
 MESH_DEFECTS: list[tuple[str, Plant]] = [
+    ("I7", times_are_taken_as_they_are),
     ("I8", the_index_believes_every_leader),
     ("I6", undoing_takes_no_order),
     ("I6", compensations_are_not_run),
