@@ -13,20 +13,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.rows import options, write
+from bench.rows import options, report, write
 from bench.sagas.contender import Contender
+from bench.sagas.embedded import Embedded
+from bench.sagas.goals import goals
 from bench.sagas.kafka import Bare, Brokers, Folkmoot
 from bench.sagas.measuring import Bench, Plan
+from bench.sagas.peers import DbosOnPostgres, DbosOnSqlite, Restate
 from bench.sagas.points import Results
 from bench.sagas.reporting import rows, show
 
-QUICK = Plan(rounds=1, seconds=0.5, warm_up_s=0.5, idle_s=0.2, in_flight=(1, 8), widths=(20,))
+QUICK = Plan(
+    rounds=1,
+    seconds=0.5,
+    warm_up_s=0.5,
+    idle_s=0.2,
+    open_s=0.5,
+    in_flight=(1, 8),
+    widths=(20,),
+)
 
 
 def contenders() -> list[Contender]:
     """Return all that can be measured."""
     brokers = Brokers()
-    return [Folkmoot(brokers), Bare(brokers, "whole"), Bare(brokers, "short")]
+    ours = [Folkmoot(brokers), Bare(brokers, "whole"), Bare(brokers, "short"), Embedded()]
+    return [*ours, Restate(), DbosOnSqlite(), DbosOnPostgres()]
 
 
 async def measure(chosen: Sequence[Contender], plan: Plan) -> Results:
@@ -36,6 +48,8 @@ async def measure(chosen: Sequence[Contender], plan: Plan) -> Results:
             for contender in bench.contenders:
                 print(f"{contender.name}: {contender.settings}", file=sys.stderr)
             await bench.closed()
+            if plan.open_s:
+                await bench.open()
     return bench.results
 
 
@@ -65,8 +79,9 @@ def main() -> None:
     chosen = [contender for contender in known if contender.name in (given.only or names)]
     results = asyncio.run(measure(chosen, plan))
     show(results)
+    report("Goals", goals(results), None)
     if given.json is not None:
-        write(rows(results), given.json)
+        write([*goals(results), *rows(results)], given.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What is measured: something that is started for its turn, given loads, and stopped again.
 
-Only one contender runs at a time, so that none pays for another's idling; servers that keep data
-(Kafka, Restate, PostgreSQL) run through, idle ones with next to nothing to do.
+Only one contender runs at a time, so that none pays for another's idling. Kafka, NATS and
+PostgreSQL run through, with next to nothing to do while nobody asks anything of them.
 """
 
 from __future__ import annotations
@@ -92,11 +92,11 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A contender in its turn. `log_bytes` tells how much it has made durable so far."""
+    """A contender in its turn. `log_bytes` tells how large its log is, where that can be told."""
 
     driver: Program
     pids: Pids
-    log_bytes: Callable[[], int]
+    log_bytes: Callable[[], int] = lambda: 0
 
     def account(self) -> Account:
         """Return what has been used up to now."""

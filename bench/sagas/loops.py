@@ -79,19 +79,26 @@ class _Loop:
 
 
 class _Closed(_Loop):
+    _over = False
+
     async def run(self) -> None:
         self._began = time.perf_counter()
         await asyncio.gather(*(self._one_after_another() for _ in range(self._load.in_flight)))
 
-    async def _one_after_another(self) -> None:
-        while not self.outcome.window_s:
-            await self._timed(self._elapsed())
-            if not self.outcome.window_s and self._enough():
-                self.outcome.window_s = self._elapsed()
+        self.outcome.window_s = self.outcome.window_s or self.outcome.ended_s[-1]
 
-    def _enough(self) -> bool:
+    async def _one_after_another(self) -> None:
+        while not self._over:
+            await self._timed(self._elapsed())
+            self._look_at_the_clock()
+
+    def _look_at_the_clock(self) -> None:
         whole = len(self.outcome.ended_s) >= ROUNDS_MIN * self._load.in_flight
-        return self._elapsed() >= self._load.seconds * (1 if whole else PATIENCE)
+        if self._over or self._elapsed() < self._load.seconds * (1 if whole else PATIENCE):
+            return
+        self._over = True
+        if whole:
+            self.outcome.window_s = self.outcome.ended_s[-1]
 
 
 class _Open(_Loop):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.sagas.accounting import memory_mb
 from bench.sagas.contender import Contender, Failed, NotMeasured, Running
+from bench.sagas.goals import OPEN_SHARE
 from bench.sagas.loops import Load
 from bench.sagas.points import Results
 
@@ -25,11 +26,13 @@ WARM_UP_IN_FLIGHT = 64
 class Plan:
     """How much is measured, and for how long at most."""
 
-    rounds: int = 3
-    seconds: float = 4.0
+    rounds: int = 2
+    seconds: float = 3.0
     """Of each load; slow contenders take up to four times as long."""
     warm_up_s: float = 3.0
     idle_s: float = 1.0
+    open_s: float = 10.0
+    """Of the open loop, at a share of what the closed loops reached; 0 leaves it out."""
     in_flight: Sequence[int] = (1, 64, 512)
     widths: Sequence[int] = (250, 1_000)
     shapes: Sequence[str] = ("three", "undo", "wide")
@@ -83,6 +86,19 @@ class Bench:
             print(f"round {number + 1} of {self.plan.rounds}, {took:.0f} s", file=sys.stderr)
             if took * (number + 2) / (number + 1) > self.plan.seconds_max:
                 return
+
+    async def open(self) -> None:
+        """Measure an open loop at a share of the most that each contender did of three steps."""
+        for contender in self.contenders:
+            rates = [
+                point.per_second
+                for point in self.results.measured()
+                if point.contender == contender.name and point.load.shape == "three"
+            ]
+            if rates:
+                rate = float(f"{OPEN_SHARE * max(rates):.2g}")
+                load = Load("three", self.plan.open_s, per_second=rate)
+                await self.turn(contender, [load])
 
     async def turn(self, contender: Contender, loads: Sequence[Load]) -> None:
         """Start a contender, give it loads, and stop it."""

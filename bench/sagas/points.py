@@ -30,6 +30,7 @@ class Point:
     """Of each round, sagas per second."""
     processor_s: Counter[str] = field(default_factory=Counter)
     wire_bytes: int = 0
+    disk_bytes: int = 0
     log_bytes: int = 0
     trouble: str = ""
     """What went wrong, if anything did; the rounds that went well still count."""
@@ -42,6 +43,7 @@ class Point:
         self.latencies_ms += outcome.latencies_ms
         self.processor_s.update(used.processor_s)
         self.wire_bytes += used.wire_bytes
+        self.disk_bytes += used.disk_bytes
         self.log_bytes += used.log_bytes
 
     @property

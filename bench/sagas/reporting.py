@@ -18,7 +18,7 @@ def label(load: Load) -> str:
     """Return what a load is, for people."""
     shape = SHAPES[load.shape] + (f" of {load.width:,}" if load.width > 1 else "")
     if load.per_second:
-        return f"{shape}, {load.per_second:,.0f}/s open"
+        return f"{shape}, {number(load.per_second)}/s open"
     return shape if load.shape == "wide" else f"{shape}, {load.in_flight} in flight"
 
 
@@ -60,14 +60,15 @@ def _speeds(point: Point) -> list[str]:
 def _costs(results: Results, shape: str) -> Table:
     headings = ("CPU ms/saga", "of it without broker and client", "by process")
     name = f"Costs: {SHAPES[shape]}"
-    table = _table(name, "load", "contender", *headings, "wire kB", "log kB", "sagas")
+    table = _table(name, "load", "contender", *headings, "wire kB", "disk kB", "log kB", "sagas")
     for point in results.measured():
         if point.load.shape == shape:
             names = sorted(point.processor_s, key=lambda each: -point.processor_s[each])
             parts = ", ".join(f"{each} {number(point.processor_ms(each))}" for each in names)
             processor = (number(point.processor_ms()), number(point.own_processor_ms), parts)
-            sizes = (point.each(point.wire_bytes) / 1e3, point.each(point.log_bytes) / 1e3)
-            row = (label(point.load), point.contender, *processor, *map(number, sizes))
+            totals = (point.wire_bytes, point.disk_bytes, point.log_bytes)
+            sizes = [number(point.each(total) / 1e3) if total else "" for total in totals]
+            row = (label(point.load), point.contender, *processor, *sizes)
             table.add_row(*row, str(point.sagas))
     return table
 
@@ -123,7 +124,8 @@ def _rows(point: Point) -> list[Row]:
             for each in point.processor_s
         ),
         (": on the wire", point.each(point.wire_bytes), "bytes/saga"),
-        (": in the log", point.each(point.log_bytes), "bytes/saga"),
+        (": written to disk", point.each(point.disk_bytes), "bytes/saga"),
+        (": in the log", point.each(point.log_bytes) if point.log_bytes else None, "bytes/saga"),
     ]
     measured = [(what, value, unit) for what, value, unit in figures if value is not None]
     return made + [Row(name + what, value, unit, n=point.sagas) for what, value, unit in measured]
