@@ -70,6 +70,13 @@ class Folkmoot(Contender):
 
     def __init__(self, brokers: Brokers) -> None:
         self._brokers = brokers
+        self.replicas: dict[str, list[ServiceProcess]] = {}
+        """Of each service, the processes of the present turn."""
+
+    @property
+    def bus(self) -> str:
+        """The address of the brokers."""
+        return self._brokers.bus
 
     @property
     def settings(self) -> str:
@@ -89,13 +96,14 @@ class Folkmoot(Contender):
         supervisor = Supervisor(folder)
         await supervisor.open()
         stack.push_async_callback(supervisor.stop)
-        services = {name: self._replicas(name, folder) for name in MODULES}
-        members = services.pop(WORKER)
-        await supervisor.start(*(each for some in services.values() for each in some))
+        self.replicas = {name: self._replicas(name, folder) for name in MODULES}
+        members = self.replicas[WORKER]
+        services = [each for some in self.replicas.values() for each in some if some != members]
+        await supervisor.start(*services)
         await supervisor.start(*members)
         driver = Program(PYTHON, folder / "client.log", "client", self._brokers.bus)
         await started(stack, driver)
-        pids = {name: _pids(some) for name, some in (services | {WORKER: members}).items()}
+        pids = {name: _pids(some) for name, some in self.replicas.items()}
         everything = pids | {"client": [driver.pid]} | self._brokers.pids()
         return Running(driver, everything, self._brokers.log_bytes)
 

@@ -44,6 +44,8 @@ class Load:
 class Outcome:
     """What came of it: of each saga, when it ended (after the beginning) and how long it took."""
 
+    began_s: float = 0.0
+    """By the machine's monotonic clock, which all processes share."""
     window_s: float = 0.0
     ended_s: list[float] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
@@ -57,6 +59,7 @@ class Outcome:
 async def run(load: Load, one: RunOne, numbers: Iterator[int]) -> Outcome:
     """Run a load to the end of its last saga."""
     loop = _Open(load, one, numbers) if load.per_second else _Closed(load, one, numbers)
+    loop.outcome.began_s = time.monotonic()
     async with asyncio.timeout(PATIENCE * load.seconds + DRAIN_WITHIN_S):
         await loop.run()
     return loop.outcome
@@ -66,10 +69,9 @@ class _Loop:
     def __init__(self, load: Load, one: RunOne, numbers: Iterator[int]) -> None:
         self._load, self._one, self._numbers = load, one, numbers
         self.outcome = Outcome()
-        self._began = 0.0
 
     def _elapsed(self) -> float:
-        return time.perf_counter() - self._began
+        return time.monotonic() - self.outcome.began_s
 
     async def _timed(self, since_s: float) -> None:
         await self._one(next(self._numbers))
@@ -82,7 +84,6 @@ class _Closed(_Loop):
     _over = False
 
     async def run(self) -> None:
-        self._began = time.perf_counter()
         await asyncio.gather(*(self._one_after_another() for _ in range(self._load.in_flight)))
 
         self.outcome.window_s = self.outcome.window_s or self.outcome.ended_s[-1]
@@ -94,7 +95,8 @@ class _Closed(_Loop):
 
     def _look_at_the_clock(self) -> None:
         whole = len(self.outcome.ended_s) >= ROUNDS_MIN * self._load.in_flight
-        if self._over or self._elapsed() < self._load.seconds * (1 if whole else PATIENCE):
+        patience_s = self._load.seconds * (1 if whole else PATIENCE)
+        if self._over or self._elapsed() < patience_s:
             return
         self._over = True
         if whole:
@@ -106,7 +108,6 @@ class _Open(_Loop):
         draw = random.Random(SEED)  # moments, not secrets
         gaps = (draw.expovariate(self._load.per_second) for _ in itertools.count())
         self.outcome.window_s = self._load.seconds
-        self._began = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for moment in itertools.accumulate(gaps):
                 if moment > self._load.seconds:

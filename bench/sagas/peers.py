@@ -16,6 +16,7 @@ from bench.sagas import installing
 from bench.sagas.contender import PROGRAMS, ROOT, Contender, Program, Running, started
 from folkmoot.local import ports
 from folkmoot.local.processes import ManagedProcess
+from folkmoot.local.supervisor import Supervisor
 
 WORKERS = 2
 """Processes of each of Restate's services: as many as Folkmoot has replicas."""
@@ -59,11 +60,12 @@ class Server(ManagedProcess):
         return await ports.answers_ok(self.port, self._path)
 
 
-async def serve(stack: AsyncExitStack, *servers: Server) -> None:
-    """Start servers at once, to be stopped with `stack`."""
-    for server in servers:
-        stack.push_async_callback(server.stop)
-    await asyncio.gather(*(server.start() for server in servers))
+async def serve(stack: AsyncExitStack, folder: Path, *servers: Server) -> None:
+    """Start servers at once, to be stopped with `stack`, or when this process is killed."""
+    supervisor = Supervisor(folder)
+    await supervisor.open()
+    stack.push_async_callback(supervisor.stop)
+    await supervisor.start(*servers)
 
 
 def _pid(server: Server) -> list[int]:
@@ -117,7 +119,7 @@ class Restate(Contender):
 
     async def start(self, stack: AsyncExitStack, folder: Path) -> Running:
         """Start the server on its data, the services, and the driver."""
-        await serve(stack, self._server, *self._services.values())
+        await serve(stack, folder, self._server, *self._services.values())
         if not self._registered:
             for service in self._services.values():
                 await asyncio.to_thread(_register, self._server.port, service.address)
@@ -144,7 +146,7 @@ class Dbos(Contender):
     async def prepare(self, stack: AsyncExitStack, folder: Path) -> None:
         """Get it."""
         self._python = await installing.python()
-        self._folder = folder / "dbos"
+        self._folder = folder / self.name.replace(" ", "-")
         self._folder.mkdir(parents=True, exist_ok=True)
 
     async def start(self, stack: AsyncExitStack, folder: Path) -> Running:
@@ -191,7 +193,7 @@ class DbosOnPostgres(Dbos):
         where = ["-h", ports.LOOPBACK, "-p", str(port), "-k", str(data)]
         argv = [*as_user, str(programs / "postgres"), "-D", str(data), *where]
         self._server = Server("PostgreSQL", argv, port, self._folder / "postgres.log")
-        await serve(stack, self._server)
+        await serve(stack, self._folder, self._server)
 
     def _url(self) -> str:
         return f"postgresql://bench@{self._server.address}/bench"

@@ -37,6 +37,9 @@ def show(results: Results) -> None:
     for shape in dict.fromkeys(load.shape for load in loads):
         console.print(_costs(results, shape))
     console.print(_idling(results))
+    for point in results.points.values():
+        if point.trouble:
+            console.print(f"{point.contender}, {label(point.load)}: {point.trouble}", markup=False)
 
 
 def _speed(results: Results, loads: Sequence[Load]) -> Table:
@@ -94,7 +97,7 @@ def _table(title: str, *headings: str) -> Table:
 def rows(results: Results) -> list[Row]:
     """Return the rows of all points, and of what could not be measured."""
     made = [row for point in results.points.values() for row in _rows(point)]
-    made += [_missing(name, reason) for name, reason in results.not_measured.items()]
+    made += [missing(name, reason) for name, reason in results.not_measured.items()]
     for name, sizes in results.memory_mb.items():
         made += [Row(f"{name}: memory of {each}", size, "MB") for each, size in sizes.items()]
     for name, shares in results.idle.items():
@@ -103,13 +106,14 @@ def rows(results: Results) -> list[Row]:
     return made
 
 
-def _missing(name: str, reason: str) -> Row:
+def missing(name: str, reason: str) -> Row:
+    """Return the row of what could not be measured."""
     return Row(name, 0.0, "not measured", peer=reason.splitlines()[-1], n=0)
 
 
 def _rows(point: Point) -> list[Row]:
     name = f"{point.contender}: {label(point.load)}"
-    made = [_missing(name, point.trouble)] if point.trouble else []
+    made = [missing(name, point.trouble)] if point.trouble else []
     if not point.sagas:
         return made
     figures: list[tuple[str, float | None, str]] = [

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -22,7 +22,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench.sagas.loops import Load
 from bench.sagas.programs.bare_saga import Decided, Message, Orchestrator, Role, relay, work
-from bench.sagas.programs.driving import start, take_orders
+from bench.sagas.programs.driving import serve_until_the_end, start, take_orders
 
 BATCH_BYTES = 512 * 1024
 READ_RECORDS_MAX = 500
@@ -219,15 +219,19 @@ async def main(role: str, server: str, variant: str) -> None:
         submitter = Submitter(lines)
         await submitter.open()
         await take_orders(submitter.run_saga)
-    elif role == "orchestrator":
-        machine = Orchestrator(lines.whole)
-        await serve(lines, ("tasks", "orchestrator"), "orchestrator-log", machine.decide)
-    elif role == "breaker":
-        await serve(lines, ("breaker",), "breaker-log", relay)
     else:
-        both = ("team", "agent")
-        ready = asyncio.Barrier(len(both))
-        await asyncio.gather(*(serve_calls(lines, name, ready) for name in both))
+        await serve_until_the_end(*_serving(lines, role))
+
+
+def _serving(lines: Lines, role: str) -> list[Coroutine[Any, Any, None]]:
+    if role == "orchestrator":
+        machine = Orchestrator(lines.whole)
+        return [serve(lines, ("tasks", "orchestrator"), "orchestrator-log", machine.decide)]
+    if role == "breaker":
+        return [serve(lines, ("breaker",), "breaker-log", relay)]
+    both = ("team", "agent")
+    ready = asyncio.Barrier(len(both))
+    return [serve_calls(lines, name, ready) for name in both]
 
 
 if __name__ == "__main__":

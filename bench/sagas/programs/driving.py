@@ -19,11 +19,24 @@ RunSaga = Callable[[Load, int], Awaitable[None]]
 """Runs one saga of the shape that the load names."""
 
 
-async def take_orders(run_saga: RunSaga) -> None:
-    """Run one load after another until there are no more, and exit without ado."""
+async def _orders() -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+async def serve_until_the_end(*serving: Coroutine[Any, Any, None]) -> None:
+    """Serve until the benchmark is gone, and exit without ado."""
+    reader = await _orders()
+    ending = asyncio.create_task(reader.read())
+    ending.add_done_callback(lambda _: os._exit(0))
+    await asyncio.gather(*serving)
+
+
+async def take_orders(run_saga: RunSaga) -> None:
+    """Run one load after another until there are no more, and exit without ado."""
+    reader = await _orders()
     print("ready", flush=True)
     numbers = count()
     while line := await reader.readline():
