@@ -37,6 +37,12 @@ def folder() -> Path:
     return LocalSettings().cache / "bench" / f"peers-{version}"
 
 
+def done() -> bool:
+    """Return whether all that is installed here has been installed before."""
+    server = _server(folder() / "npm" / "node_modules" / "@restatedev")
+    return server is not None and (folder() / "python" / "installed").exists()
+
+
 async def python() -> Path:
     """Return the Python that has the peers' packages.
 
@@ -44,12 +50,12 @@ async def python() -> Path:
         NotMeasured: they cannot be had.
     """
     environment = folder() / "python"
-    program, done = environment / "bin" / "python", environment / "installed"
+    program, installed = environment / "bin" / "python", environment / "installed"
     async with _installing:
-        if not done.exists():
+        if not installed.exists():
             await run([sys.executable, "-m", "venv", "--clear", str(environment)])
             await run([str(program), "-m", "pip", "install", "--quiet", *PYPI])
-            done.touch()
+            installed.touch()
     return program
 
 

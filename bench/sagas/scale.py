@@ -25,7 +25,6 @@ from folkmoot.core.messages import inbox
 
 SERVICE, WORKER = "saga-orchestrator", "agent-worker"
 IN_FLIGHT = 64
-OPENING = 512
 OPEN_SAGA_BYTES = 2_000
 COST_WITHIN = 1.1
 QUIET_S = 3.0
@@ -41,6 +40,8 @@ class Scale:
     seconds: float = 10.0
     piece_s: float = 5.0
     """For how long sagas are run at a time, until there are as many as are wanted."""
+    in_flight: int = 512
+    """While they are made; costs are measured with 64."""
 
 
 async def measure(contender: Folkmoot, folder: Path, scale: Scale) -> list[Row]:
@@ -48,12 +49,12 @@ async def measure(contender: Folkmoot, folder: Path, scale: Scale) -> list[Row]:
     async with contender.turn(folder) as running:
         empty = await _cost(running, scale)
         before = memory_mb(running.pids)
-        count = await _run(running, "idle", scale.open_sagas, scale.piece_s)
+        count = await _run(running, "idle", scale.open_sagas, scale)
         await _quiet(contender.bus)
         opened = memory_mb(running.pids)
         beside_open = await _cost(running, scale)
         middle = memory_mb(running.pids)
-        ended = await _run(running, "three", scale.ended_sagas, scale.piece_s)
+        ended = await _run(running, "three", scale.ended_sagas, scale)
         beside_ended = await _cost(running, scale)
         after = memory_mb(running.pids)
     each = 1e6 / (REPLICAS * count)
@@ -98,11 +99,11 @@ async def _cost(running: Running, scale: Scale) -> Point:
     return point
 
 
-async def _run(running: Running, shape: str, sagas: int, piece_s: float) -> int:
+async def _run(running: Running, shape: str, sagas: int, scale: Scale) -> int:
     """Run at least so many, and return how many they were."""
     done = 0
     while done < sagas:
-        outcome = await running.driver.run(Load(shape, piece_s, OPENING))
+        outcome = await running.driver.run(Load(shape, scale.piece_s, scale.in_flight))
         done += len(outcome.latencies_ms)
         print(f"{done:,} of {sagas:,} ({shape})", file=sys.stderr)
     return done

@@ -8,6 +8,7 @@ worker directly and the worker records nothing, which is the shortest saga that 
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -172,3 +173,23 @@ def work(call: Message, whole: bool) -> Message:
     least = {key: call[key] for key in ("call_id", "saga_id", "step_id", "kind")}
     least |= {"status": "failed" if name == "refuse" else "succeeded", "result": result}
     return least | OUTCOME_HAS_TOO if whole else least
+
+
+def rehearse(task: Message, whole: bool) -> tuple[Counter[str], Message]:
+    """Run a saga in memory; return how many messages each role gets, and how the saga ends."""
+    orchestrator, got = Orchestrator(whole), Counter[str]()
+    waiting = deque([("orchestrator", task)])
+    while waiting:
+        to, message = waiting.popleft()
+        got[to] += 1
+        if to == "results":
+            ended = message
+        elif to == "orchestrator":
+            waiting += orchestrator.decide(message)[1]
+        elif to == "breaker":
+            waiting += relay(message)[1]
+        else:
+            outcome = work(message, whole)
+            waiting += [("orchestrator", outcome)]
+            waiting += [("breaker", outcome)] if whole and to == "agent" else []
+    return got, ended

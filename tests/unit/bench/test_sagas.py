@@ -13,7 +13,7 @@ from bench.sagas.killing import back_after, rows
 from bench.sagas.loops import Load, Outcome
 from bench.sagas.plot import plot
 from bench.sagas.points import Results
-from bench.sagas.programs.bare_saga import Message, Orchestrator, relay, work
+from bench.sagas.programs.bare_saga import rehearse
 from bench.sagas.reporting import rows as all_rows
 
 
@@ -105,35 +105,13 @@ def test_those_in_flight_at_the_kill_are_the_affected() -> None:
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize(("shape", "calls"), [("three", 3), ("undo", 9), ("wide", 20)])
 def test_the_bare_loop_makes_the_hops_of_a_saga(shape: str, calls: int, whole: bool) -> None:
-    orchestrator, messages, seen = Orchestrator(whole), [], []
     task = {"kind": "task", "saga_id": "s", "team": "bench", "n": 7, "shape": shape, "width": 20}
-    messages.append(("orchestrator", task))
-    while messages:
-        to, message = messages.pop(0)
-        seen.append(to)
-        messages += sent(to, message, orchestrator, whole)
-        if to == "results":
-            ended = message
+    got, ended = rehearse(task, whole)
     assert ended["state"] == ("compensated" if shape == "undo" else "completed")
     if shape == "three":
         assert ended["result"] == {"s0": 8, "s1": 9, "s2": 10}
     hooks = {"undo": 1}.get(shape, 2) if whole else 0
-    assert seen.count("agent") == calls
-    assert seen.count("team") == hooks
-    assert seen.count("breaker") == (2 * calls if whole else 0)
-    assert seen.count("orchestrator") == 1 + hooks + calls
-
-
-def sent(
-    to: str, message: Message, orchestrator: Orchestrator, whole: bool
-) -> list[tuple[str, Message]]:
-    """Return what follows from a message that is for `to`."""
-    if to == "orchestrator":
-        return orchestrator.decide(message)[1]
-    if to == "breaker":
-        return relay(message)[1]
-    if to == "results":
-        return []
-    outcome = work(message, whole)
-    copies = [("breaker", outcome)] if whole and to == "agent" else []
-    return [("orchestrator", outcome), *copies]
+    assert got["agent"] == calls
+    assert got["team"] == hooks
+    assert got["breaker"] == (2 * calls if whole else 0)
+    assert got["orchestrator"] == 1 + hooks + calls
