@@ -9,7 +9,8 @@ SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down check fmt lint type layers tidy test unit contract integration e2e \
-        sim chaos mutants bench-smoke bench-teams bench-failover bench-restore clean
+        sim chaos mutants bench-smoke bench-teams bench-failover bench-restore bench-sagas \
+        bench-gate clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -92,6 +93,12 @@ bench-failover: setup ## Measure fail-over and the kernel beside others; JSON=FI
 
 bench-restore: setup ## Measure restoring a shard from its log and from a snapshot; JSON=FILE as above
 	@$(BIN)/python -m bench.restore $(if $(JSON),--json $(JSON))
+
+bench-sagas: setup ## Measure sagas beside other engines and a bare loop; JSON=FILE writes the rows
+	@$(BIN)/python -m bench.sagas $(if $(JSON),--json $(JSON)) $(ARGS)
+
+bench-gate: setup ## Fail if sagas have become slower beside the bare loop; ARGS=--record records
+	@$(BIN)/python -m bench.sagas.gate $(ARGS)
 
 clean: ## Remove what was made: the environment, caches and local data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .folkmoot dist
