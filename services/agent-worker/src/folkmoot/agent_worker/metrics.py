@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
+from folkmoot.core.crdt.replica import ProblemKind
 from folkmoot.core.worker import WorkerState
 from folkmoot.runtime.replica import Replica
 from folkmoot.runtime.sheet import Sheet
 from folkmoot.sdk.knowledge import Knowledge
+
+PROBLEMS: Sequence[str] = get_args(ProblemKind)
 
 
 class WorkerMeasure:
@@ -26,5 +30,6 @@ class WorkerMeasure:
                 sheet.put("calls_ended_total", state.ended, shard)
         sheet.put("knowledge_documents", len(self._knowledge.replica.documents))
         sheet.put("knowledge_differing_documents", self._knowledge.replica.differing)
-        for kind, count in self._knowledge.problems.items():
-            sheet.put("knowledge_problems_total", count, kind)
+        problems = self._knowledge.problems
+        for kind in (*PROBLEMS, "unreadable"):
+            sheet.put("knowledge_problems_total", problems.get(kind, 0), kind)
