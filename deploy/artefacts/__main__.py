@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.artefacts.files import ROOT, made
+from deploy.artefacts.files import write
 
 if __name__ == "__main__":
-    for name, text in made().items():
-        path = ROOT / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    write()
