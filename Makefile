@@ -72,7 +72,7 @@ e2e: setup ## Run the whole platform, embedded and as processes
 	@$(BIN)/pytest -q tests/e2e
 
 deploy-check: setup ## Check what is deployed, without an engine
-	@$(BIN)/pytest -q tests/deploy
+	@$(BIN)/pytest -q -m 'not e2e' tests/deploy
 
 artefacts: setup ## Make the generated files anew: the metrics page, dashboards, manifests
 	@$(BIN)/python -m deploy.artefacts

@@ -125,7 +125,7 @@ PLATFORM = Dashboard(
             "The offset of the claim that won: a step up is a new leader.",
         ),
         Panel(
-            "Snapshots: log records since, by time",
+            "Age of the newest snapshot",
             "s",
             {"{{shard}}": f"max by (shard) (folkmoot_snapshot_age_seconds{{{_SERVICE}}})"},
             "Nothing until a shard has its first.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,11 @@ class Selector:
 
     name: str
     labels: frozenset[str]
+
+
+def filled_in(query: str) -> str:
+    """Return a query as Grafana sends it when everything is chosen."""
+    return re.sub(r"\$(service|team|agent)\b", ".*", query.replace("$__rate_interval", "1m"))
 
 
 def selectors(query: str) -> list[Selector]:

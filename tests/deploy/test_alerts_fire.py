@@ -26,7 +26,7 @@ from folkmoot.sdk.knowledge import Knowledge
 from tests.deploy.office import QUICK, meshed
 from tests.deploy.watching import watched
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 
 async def append(mesh: Mesh, topic: str, *records: Record) -> None:

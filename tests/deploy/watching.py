@@ -62,7 +62,7 @@ class Prometheus:
         """Wait until so many processes have been scraped."""
 
         async def look() -> bool:
-            return len(await self._query("up == 1")) == count
+            return len(await self.query("up == 1")) == count
 
         await _until(look, f"{count} processes are scraped")
 
@@ -71,13 +71,14 @@ class Prometheus:
         found: list[Mapping[str, Any]] = []
 
         async def look() -> bool:
-            found[:] = [each for each in await self._query(query) if each["value"][1] != "NaN"]
+            found[:] = [each for each in await self.query(query) if each["value"][1] != "NaN"]
             return bool(found)
 
         await _until(look, f"{query} has an answer")
         return set.intersection(*(set(each["metric"]) for each in found))
 
-    async def _query(self, query: str) -> list[Mapping[str, Any]]:
+    async def query(self, query: str) -> list[Mapping[str, Any]]:
+        """Return the series that answer a query now."""
         path = f"/api/v1/query?{urllib.parse.urlencode({'query': query})}"
         answer = await asyncio.to_thread(self._get, path)
         return [] if answer is None else list(json.loads(answer)["data"]["result"])
