@@ -9,8 +9,8 @@ SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down check fmt lint type layers tidy test unit contract integration e2e \
-        sim chaos mutants bench-smoke bench-teams bench-failover bench-restore bench-sagas \
-        bench-gate clean
+        deploy-check artefacts sim chaos mutants bench-smoke bench-teams bench-failover \
+        bench-restore bench-sagas bench-gate clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -46,7 +46,7 @@ lint: setup ## Lint
 	@$(BIN)/ruff check --quiet .
 
 type: setup ## Check the types
-	@$(BIN)/mypy libs services tests bench examples
+	@$(BIN)/mypy libs services tests bench examples deploy
 
 layers: setup ## Check who imports whom
 	@rm -rf $(VENV)/layers && mkdir -p $(VENV)/layers/folkmoot
@@ -71,6 +71,12 @@ integration: setup ## Run what needs a real broker but not the whole platform
 
 e2e: setup ## Run the whole platform, embedded and as processes
 	@$(BIN)/pytest -q tests/e2e
+
+deploy-check: setup ## Check what is deployed, without an engine
+	@$(BIN)/pytest -q -m 'not e2e' tests/deploy
+
+artefacts: setup ## Make the generated files anew: the metrics page, dashboards, manifests
+	@$(BIN)/python -m deploy.artefacts
 
 chaos: setup ## Kill, pause and cut everything for SECONDS, drawn from SEED; ARGS=--help
 	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) \

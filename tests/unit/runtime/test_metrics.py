@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from folkmoot.bus.inprocess import Hub, InProcessGossip
 from folkmoot.bus.ports import Bus
+from folkmoot.core.kernel import Refused
 from folkmoot.runtime.metrics import registry
 from folkmoot.runtime.service import Service
 from folkmoot.runtime.shelf import Manifest
@@ -19,13 +21,14 @@ from folkmoot.testing.virtual_time import LoopClock
 if TYPE_CHECKING:
     from tests.unit.runtime.conftest import World
 
-PLACE = {"service": "adder", "shard": "log/0"}
+POISON = 1_000_000
+PLACE = {"service": "election", "shard": "log/0"}
 
 
 async def test_a_scrape_tells_who_leads_and_how_far_it_is(world: World) -> None:
     log = FaultyLog(world.storage)
     replica = world.replica("a", log)
-    service = Service("adder", Bus(log, InProcessGossip(Hub()), "x"), LoopClock(), [replica])
+    service = Service("election", Bus(log, InProcessGossip(Hub()), "x"), LoopClock(), [replica])
     scraped: CollectorRegistry = registry(service)
 
     def value(name: str, **labels: str) -> float | None:
@@ -66,7 +69,7 @@ async def test_a_scrape_tells_who_leads_and_how_far_it_is(world: World) -> None:
 async def test_a_scrape_tells_of_snapshots_and_of_restoring(world: World) -> None:
     log = FaultyLog(world.storage)
     replica = world.replica("a", log)
-    service = Service("adder", Bus(log, InProcessGossip(Hub()), "x"), LoopClock(), [replica])
+    service = Service("election", Bus(log, InProcessGossip(Hub()), "x"), LoopClock(), [replica])
     scraped = registry(service)
 
     def value(name: str) -> float | None:
@@ -81,3 +84,37 @@ async def test_a_scrape_tells_of_snapshots_and_of_restoring(world: World) -> Non
     assert value("snapshots_written_total") == 3
     assert value("snapshots_unreadable_total") == 2
     assert value("restore_seconds") == 4
+
+
+async def test_a_scrape_tells_what_became_of_inputs_and_effects(world: World) -> None:
+    log = FaultyLog(world.storage)
+    replica = world.replica("a", log)
+    service = Service("election", Bus(log, InProcessGossip(Hub()), "x"), LoopClock(), [replica])
+    scraped = registry(service)
+
+    def value(name: str, **labels: str) -> float | None:
+        place = {"service": "election", "shard": "log/0"} | labels
+        return scraped.get_sample_value(f"folkmoot_{name}", place)
+
+    running = asyncio.create_task(service.run())
+    await eventually(lambda: replica.leads)
+    world.send(1, 2, 0, -1)  # two totals, nothing to do, and what cannot be accepted
+    await eventually(lambda: value("effects_total") == 3)
+    assert value("dead_letters_total") == len(world.letters()) == 1
+    assert value("inputs_total", outcome="decided") == 3
+    assert value("inputs_total", outcome="unchanged") == 2  # `Led` too changes nothing here
+    assert value("inputs_total", outcome="refused") == 0
+    add, _ = replica.shard.machine.inputs.values()
+    with pytest.raises(Refused, match="negative"):
+        await replica.submit(add(-1))
+    assert value("inputs_total", outcome="refused") == 1
+    assert value("append_seconds_count") == value("append_seconds_bucket", le="+Inf")
+    assert value("appended_records_total") == len(world.records()) - 1  # all but the claim
+    log.fail("log", "lost")
+    world.send(3)
+    await eventually(lambda: value("failures_total", reason="bus") == 1)
+    world.send(POISON)
+    await eventually(lambda: value("failures_total", reason="defect") == 1)
+    await eventually(lambda: value("dead_letters_total") == 2)
+    service.stop()
+    await running

@@ -20,6 +20,7 @@ from folkmoot.contracts.keys import partition_of
 from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Pending, Shard
 from folkmoot.core.names import wire_name
 from folkmoot.core.undelivered import TOO_LARGE, UNKNOWN_TOPIC, answers
+from folkmoot.runtime.tally import Tally
 
 EFFECTS_MAX = 2_000
 """Effects in flight at once: enough to fill batches, little to repeat after a failure."""
@@ -43,9 +44,10 @@ class Emitter:
         appender: Appender,
         origin: str,
         on_progress: Callable[[], None],
+        tally: Tally,
     ) -> None:
         self._shard, self._log, self._appender, self._origin = shard, log, appender, origin
-        self._on_progress = on_progress
+        self._on_progress, self._tally = on_progress, tally
         self._partitions: Mapping[str, int] = {}
         self._absent: set[str] = set()
         self._work = asyncio.Event()
@@ -111,6 +113,8 @@ class Emitter:
             )
         )
         self._shard.acknowledge(batch[-1].mark.offset)
+        letters = sum(len(sent) for (topic, _), sent in groups.items() if topic == DEAD_LETTERS)
+        self._tally.note_effects(len(batch), letters)
 
     async def _addressed(self, effect: Pending) -> list[Addressed]:
         send = effect.send

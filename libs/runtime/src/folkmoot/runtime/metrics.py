@@ -1,89 +1,92 @@
-"""A service's replicas as Prometheus metrics, read when they are scraped."""
+"""A service's metrics for Prometheus, made when they are scraped.
+
+Nothing is kept for them beyond the counts of `tally`: everything else is read from what is there.
+What has to be counted by walking over a state is a `Survey`, which bounds what that costs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from folkmoot.runtime.loop_watch import LoopWatch
 from folkmoot.runtime.replica import Replica
 from folkmoot.runtime.seat import Role
 from folkmoot.runtime.service import Service, ShardHealth
+from folkmoot.runtime.sheet import Sheet
+from folkmoot.runtime.tally import MS
 
-LABELS = ("service", "shard")
-Family = GaugeMetricFamily | CounterMetricFamily
 
+class ServiceCollector(Collector):
+    """Collects from one service; costs nothing between scrapes."""
 
-class ReplicaCollector(Collector):
-    """Collects from the replicas of one service; costs nothing between scrapes."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, watch: LoopWatch) -> None:
+        self._service, self._watch = service, watch
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as of now."""
-        families = _families()
+        sheet = Sheet(self._service.name)
         shards = self._service.health().shards
         for replica, health in zip(self._service.replicas, shards, strict=True):
-            labels = (self._service.name, health.shard)
-            for name, value in _values(replica, health).items():
-                families[name].add_metric(labels, value)
-            for role in Role:
-                families["role"].add_metric((*labels, role.value), float(role is replica.role))
-            families["holder"].add_metric((*labels, health.holder or ""), 1.0)
-            for topic, lag in replica.lag.items():
-                families["lag"].add_metric((*labels, topic), lag)
-            if (newest := replica.archive.newest) is not None:
-                age_ms = max(0, replica.shard.at - newest.at)
-                families["snapshot_age"].add_metric(labels, age_ms / 1000)
-                families["snapshot_size"].add_metric(labels, newest.size)
-        yield from families.values()
+            _tell_replica(sheet, replica, health)
+        for measure in self._service.measures:
+            measure(sheet)
+        sheet.put_histogram("event_loop_delay_seconds", self._watch.delays)
+        yield from sheet.families()
 
 
-def _families() -> dict[str, Family]:
-    def gauge(name: str, meaning: str, *more: str) -> Family:
-        return GaugeMetricFamily(f"folkmoot_{name}", meaning, labels=(*LABELS, *more))
-
-    def counter(name: str, meaning: str) -> Family:
-        return CounterMetricFamily(f"folkmoot_{name}", meaning, labels=LABELS)
-
-    return {
-        "role": gauge("role", "1 for what the replica is doing", "role"),
-        "term": gauge("term", "Term of the shard's leader: the offset of its claim"),
-        "holder": gauge("holder_info", "Who leads, as this replica has read", "holder"),
-        "offset": gauge("log_offset", "Next log offset"),
-        "pending": gauge("pending_effects", "Effects not acknowledged"),
-        "age": gauge("progress_age_seconds", "Time since the last log record read or written"),
-        "lag": gauge("inbox_lag", "Inputs not yet consumed, told by the leader", "topic"),
-        "snapshot_age": gauge("snapshot_age_seconds", "Log time since the newest snapshot"),
-        "snapshot_size": gauge("snapshot_bytes", "Size of the newest snapshot"),
-        "restored": gauge("restore_seconds", "How long the last restore took"),
-        "written": counter("snapshots_written", "Snapshots written here"),
-        "unreadable": counter("snapshots_unreadable", "Snapshots passed over when restoring"),
-        "failovers": counter("terms_led", "Terms led here: the first, and one a fail-over"),
-        "fenced": counter("fenced_appends", "Appends that came after another leader's claim"),
-    }
+def _tell_replica(sheet: Sheet, replica: Replica[Any], health: ShardHealth) -> None:
+    shard = health.shard
+    for name, value in _values(replica, health).items():
+        sheet.put(name, value, shard)
+    for role in Role:
+        sheet.put("role", float(role is replica.role), shard, role.value)
+    sheet.put("holder_info", 1.0, shard, health.holder or "")
+    for topic, lag in replica.lag.items():
+        sheet.put("inbox_lag", lag, shard, topic)
+    for outcome, count in _outcomes(replica).items():
+        sheet.put("inputs_total", count, shard, outcome)
+    for reason in ("bus", "defect"):
+        sheet.put("failures_total", replica.tally.failures[reason], shard, reason)
+    sheet.put_histogram("append_seconds", replica.tally.appends, shard)
+    if (newest := replica.archive.newest) is not None:
+        age_ms = max(0, replica.shard.at - newest.at)
+        sheet.put("snapshot_age_seconds", age_ms / MS, shard)
+        sheet.put("snapshot_bytes", newest.size, shard)
 
 
-def _values(replica: Replica[Any], health: ShardHealth) -> dict[str, float]:
+def _values(replica: Replica[Any], health: ShardHealth) -> Mapping[str, float]:
     return {
         "term": health.term,
-        "offset": health.offset,
-        "pending": health.pending_effects,
-        "age": health.idle_ms / 1000,
-        "restored": replica.restored_ms / 1000,
-        "written": replica.archive.written,
-        "unreadable": replica.archive.unreadable,
-        "failovers": replica.failovers,
-        "fenced": replica.fenced,
+        "log_offset": health.offset,
+        "pending_effects": health.pending_effects,
+        "progress_age_seconds": health.idle_ms / MS,
+        "appended_records_total": replica.tally.records,
+        "effects_total": replica.tally.effects,
+        "dead_letters_total": replica.tally.dead_letters,
+        "terms_led_total": replica.failovers,
+        "fenced_appends_total": replica.fenced,
+        "snapshots_written_total": replica.archive.written,
+        "snapshots_unreadable_total": replica.archive.unreadable,
+        "restore_seconds": replica.restored_ms / MS,
     }
 
 
-def registry(service: Service) -> CollectorRegistry:
-    """Return a registry of its own for `service`."""
+def _outcomes(replica: Replica[Any]) -> Mapping[str, int]:
+    tally = replica.tally
+    return {
+        "decided": tally.entries,
+        "unchanged": tally.inputs - tally.entries - tally.refused,
+        "refused": tally.refused,
+    }
+
+
+def registry(service: Service, watch: LoopWatch | None = None) -> CollectorRegistry:
+    """Return a registry of its own for `service`, whose event loop somebody may `watch`."""
     made = CollectorRegistry()
-    made.register(ReplicaCollector(service))
+    made.register(ServiceCollector(service, watch or LoopWatch()))
     return made

@@ -15,6 +15,7 @@ import uvicorn
 from folkmoot.bus import connect
 from folkmoot.bus.ports import AppendUncertain, Bus, BusError, BusUnavailable
 from folkmoot.runtime.clock import Clock, SystemClock
+from folkmoot.runtime.loop_watch import LoopWatch
 from folkmoot.runtime.metrics import registry
 from folkmoot.runtime.service import Service
 from folkmoot.runtime.settings import Settings
@@ -121,8 +122,9 @@ class _HealthServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def _serving_health(service: Service, settings: Settings) -> AsyncIterator[None]:
+    watch = LoopWatch()
     config = uvicorn.Config(
-        asgi_app(service.health, registry(service)),
+        asgi_app(service.health, registry(service, watch)),
         host=settings.http_host,
         port=settings.http_port,
         log_level="warning",
@@ -130,8 +132,10 @@ async def _serving_health(service: Service, settings: Settings) -> AsyncIterator
     )
     server = _HealthServer(config)
     serving = asyncio.create_task(server.serve())
+    watching = asyncio.create_task(watch.run())
     try:
         yield
     finally:
+        watching.cancel()
         server.should_exit = True
         await serving

@@ -33,6 +33,7 @@ from folkmoot.runtime.clock import Clock, LogClock
 from folkmoot.runtime.intake import promise
 from folkmoot.runtime.seat import NotLeading, Role, Seat, ShardName
 from folkmoot.runtime.snapshots import Archive
+from folkmoot.runtime.tally import Tally
 from folkmoot.runtime.term import Defect, Term
 from folkmoot.runtime.timing import Timing
 
@@ -113,6 +114,11 @@ class Replica(Generic[S]):
         if self._term is None:
             return self._observed_at
         return max(self._observed_at, self._term.appended_at)
+
+    @property
+    def tally(self) -> Tally:
+        """What this replica has done while it led, in all its terms."""
+        return self._seat.tally
 
     @property
     def lag(self) -> Mapping[str, int]:
@@ -228,6 +234,7 @@ class Replica(Generic[S]):
                 self.fenced += 1
                 logger.info("%s starts over: %s", self.name.origin, error)
             else:
+                self.tally.failures["defect" if isinstance(error, Defect) else "bus"] += 1
                 pause_ms = self._seat.timing.retry_ms
                 logger.warning("%s starts over: %s", self.name.origin, error)
         return pause_ms

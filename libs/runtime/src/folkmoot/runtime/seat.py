@@ -15,6 +15,7 @@ from folkmoot.runtime.candidacy import Absentees, Candidacy
 from folkmoot.runtime.clock import LogClock
 from folkmoot.runtime.intake import Poison
 from folkmoot.runtime.snapshots import Archive
+from folkmoot.runtime.tally import Tally
 from folkmoot.runtime.timing import Timing
 
 READ_RECORDS_MAX = 2_000
@@ -64,6 +65,7 @@ class Seat(Generic[S]):
     archive: Archive[S]
     on_local: Callable[[object], None]
     poison: Poison = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
 
     def heir(self, leadership: Leadership) -> str | None:
         """Return who should lead instead of this member, unless it did not come when asked."""

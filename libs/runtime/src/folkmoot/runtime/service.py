@@ -21,6 +21,7 @@ from folkmoot.core.messages import Announce
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.replica import Replica
 from folkmoot.runtime.seat import NotLeading, Role
+from folkmoot.runtime.sheet import Measure
 
 Json = Any
 Answer = Callable[[Any, Mapping[str, Json]], Json]
@@ -89,6 +90,7 @@ class Service:
     answer: Answer | None = None
     jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
     on_stop: Callable[[], Awaitable[None]] | None = None
+    measures: Sequence[Measure] = ()
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:

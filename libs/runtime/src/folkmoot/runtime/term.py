@@ -100,7 +100,8 @@ class Term(Generic[S]):
         logger.info("%s leads %s in term %d", self._seat.member, self._origin, self._number)
         self._channels.fetch(self.shard.consumed)
         log, effects = self._seat.bus.log, self._channels.effects
-        emitter = Emitter(self.shard, log, effects, self._origin, self._intake.wake)
+        tally = self._seat.tally
+        emitter = Emitter(self.shard, log, effects, self._origin, self._intake.wake, tally)
         try:
             async with asyncio.TaskGroup() as tasks:
                 helpers = [tasks.create_task(emitter.run())]
@@ -176,11 +177,14 @@ class Term(Generic[S]):
         self._intake.settle()
 
     def _decide_inputs(self, now: int, records: list[Record]) -> None:
-        for work in self._intake.take():
+        works = self._intake.take()
+        for work in works:
             try:
                 self._decide(work.received, now, records)
             except Refused as refusal:
+                self._seat.tally.refused += 1
                 work.settle(refusal)
+        self._seat.tally.note_inputs(len(works), len(records))
 
     def _decide(self, received: Received, now: int, records: list[Record]) -> bool:
         """Decide one input and put its entry, if any, behind `records`."""
@@ -223,10 +227,11 @@ class Term(Generic[S]):
         emitter.wake()
 
     async def _append(self, records: Sequence[Record]) -> int:
-        name = self._seat.name
+        name, began = self._seat.name, self._seat.clock.monotonic()
         first = await self._channels.log.append(name.log, name.partition, records)
         self._seat.archive.note_appended(records)
         self.appended_at = self._seat.clock.monotonic()
+        self._seat.tally.note_append(len(records), self.appended_at - began)
         return first
 
     async def _read_own(self, first: int, end: int) -> list[Local]:

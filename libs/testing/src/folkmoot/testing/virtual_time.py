@@ -43,6 +43,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return the seconds since the loop began."""
         return self._selected.now
 
+    def stall(self, seconds: float) -> None:
+        """Let time pass while nobody runs, as a blocking call does."""
+        self._selected.now += seconds
+
 
 @dataclass
 class LoopClock:

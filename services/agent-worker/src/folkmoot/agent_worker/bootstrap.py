@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from folkmoot.agent_worker.handlers import Host, Runner
+from folkmoot.agent_worker.metrics import WorkerMeasure
 from folkmoot.agent_worker.settings import WorkerServiceSettings
 from folkmoot.bus.ports import Bus, Topic
 from folkmoot.contracts import subjects
@@ -86,11 +87,12 @@ async def worker(
     await _register(bus, clock, member, grouped)
     knowledge = Knowledge(bus, member)
     builder = _Builder(bus, settings, clock, membership, knowledge)
+    replicas = [replica for team in grouped for replica in builder.replicas(team)]
     made = Service(
         "agent-worker",
         bus,
         clock,
-        [replica for team in grouped for replica in builder.replicas(team)],
+        replicas,
         jobs=(
             membership.listen,
             membership.keep_session,
@@ -98,6 +100,7 @@ async def worker(
             builder.leave_what_is_halted,
         ),
         on_stop=membership.leave,
+        measures=(WorkerMeasure(replicas, knowledge),),
     )
     await knowledge.load()
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from folkmoot.breaker_proxy.handlers import answer
+from folkmoot.breaker_proxy.metrics import BreakerMeasure
 from folkmoot.breaker_proxy.settings import BreakerProxyServiceSettings
 from folkmoot.bus.ports import Bus
 from folkmoot.core.breaker import BreakerMachine
@@ -41,4 +42,5 @@ async def service(bus: Bus, settings: BreakerProxyServiceSettings, clock: Clock)
         answer,
         jobs=(made.presence.run,),
         on_stop=made.presence.leave,
+        measures=(BreakerMeasure(made.replicas, clock),),
     )

@@ -6,6 +6,7 @@ from folkmoot.bus.ports import Bus
 from folkmoot.core.election import ElectionMachine
 from folkmoot.election.guarding import Guard
 from folkmoot.election.handlers import answer
+from folkmoot.election.metrics import TeamMeasure
 from folkmoot.election.settings import ElectionServiceSettings
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
@@ -42,4 +43,5 @@ async def service(bus: Bus, settings: ElectionServiceSettings, clock: Clock) -> 
         answer,
         jobs=(made.presence.run, Guard(bus, made.replicas).run),
         on_stop=made.presence.leave,
+        measures=(TeamMeasure(made.replicas, clock),),
     )

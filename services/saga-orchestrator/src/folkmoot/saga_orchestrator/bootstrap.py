@@ -8,6 +8,7 @@ from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
 from folkmoot.runtime.shards import create_service_topics, shards
 from folkmoot.saga_orchestrator.handlers import answer
+from folkmoot.saga_orchestrator.metrics import SagaMeasure
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 
 NAME = "saga-orchestrator"
@@ -41,4 +42,5 @@ async def service(bus: Bus, settings: SagaOrchestratorServiceSettings, clock: Cl
         answer,
         jobs=(made.presence.run,),
         on_stop=made.presence.leave,
+        measures=(SagaMeasure(made.replicas, clock),),
     )

@@ -17,7 +17,7 @@ from folkmoot.core.breaker.events import (
 )
 from folkmoot.core.breaker.limits import BreakerSettings
 from folkmoot.core.breaker.machine import BreakerMachine
-from folkmoot.core.breaker.state import BreakerState, describe
+from folkmoot.core.breaker.state import BreakerState, Phase, Target, describe
 
 __all__ = [
     "AgentRegistered",
@@ -35,6 +35,8 @@ __all__ = [
     "CallQueued",
     "CallRefused",
     "CancelForwarded",
+    "Phase",
+    "Target",
     "WindowShaped",
     "describe",
 ]

@@ -56,6 +56,8 @@ class Replica:
         self._untold: dict[str, Crdt] = {}
         self._messages: list[Message] = []
         self._asked: set[tuple[str, str]] = set()
+        self.differing = 0
+        """Documents that some peer had otherwise in the last whole round."""
 
     # -- documents --------------------------------------------------------------------------
 
@@ -98,6 +100,7 @@ class Replica:
 
     def begin_round(self) -> None:
         """Sum up all documents for the peers, and ask anew what differs."""
+        self.differing = len({name for name, _ in self._asked})
         self._asked.clear()
         listed = [(n, (c.KIND, c.fingerprint())) for n, c in sorted(self.documents.items())]
         for run in runs(listed, json_bytes, self._state_bytes_max):

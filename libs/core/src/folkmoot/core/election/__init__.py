@@ -20,7 +20,7 @@ from folkmoot.core.election.events import (
 from folkmoot.core.election.inputs import Republish
 from folkmoot.core.election.limits import BEATS_PER_TTL, RENEWALS_PER_TTL, ElectionSettings
 from folkmoot.core.election.machine import ElectionMachine
-from folkmoot.core.election.state import ElectionState, describe, describe_team
+from folkmoot.core.election.state import ElectionState, Team, describe, describe_team
 
 __all__ = [
     "BEATS_PER_TTL",
@@ -42,6 +42,7 @@ __all__ = [
     "SessionTtlChanged",
     "SessionsExtended",
     "SuccessorNamed",
+    "Team",
     "TeamConfigured",
     "TeamFounded",
     "describe",

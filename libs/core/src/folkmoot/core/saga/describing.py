@@ -28,7 +28,7 @@ def summary(saga: Saga) -> dict[str, Any]:
     return {
         "saga_id": saga.saga_id,
         "team": saga.team,
-        "state": _state(saga),
+        "state": state_of(saga),
         "opened_at": saga.opened_at,
         "ended_at": None,
         "steps_done": len(saga.steps) - saga.left,
@@ -36,7 +36,8 @@ def summary(saga: Saga) -> dict[str, Any]:
     }
 
 
-def _state(saga: Saga) -> str:
+def state_of(saga: Saga) -> str:
+    """Return the phase of an open saga, or what is more to be told of it."""
     if saga.paused:
         return "paused"
     return "stuck" if saga.stuck else saga.phase
