@@ -102,12 +102,20 @@ class Saga:
             SagaFailed: it ended without a result; says in which state, and why.
             TimeoutError: it had not ended after `timeout_s`.
         """
-        async with asyncio.timeout(timeout_s):
-            outcome = await self._client.outcome(self)
+        outcome = await self.outcome(timeout_s)
         if outcome.state != "completed":
             failure = outcome.failure or Failure("unknown", "no reason was recorded")
             raise SagaFailed(self.saga_id, outcome.state, failure.detail)
         return outcome.result if cls is None else TypeAdapter(cls).validate_python(outcome.result)
+
+    async def outcome(self, timeout_s: float | None = None) -> TaskResult:
+        """Wait for the saga's end and return how it ended, whichever way that is.
+
+        Raises:
+            TimeoutError: it had not ended after `timeout_s`.
+        """
+        async with asyncio.timeout(timeout_s):
+            return await self._client.outcome(self)
 
     async def state(self) -> Mapping[str, Any]:
         """Return the saga as it is now: its state, steps, attempts and what it waits for.
@@ -240,10 +248,15 @@ class Client:
     @classmethod
     @contextlib.asynccontextmanager
     async def on(
-        cls, bus: Bus, *, node: str | None = None, session_ttl_ms: int = SESSION_TTL_MS
+        cls,
+        bus: Bus,
+        clock: Clock | None = None,
+        *,
+        node: str | None = None,
+        session_ttl_ms: int = SESSION_TTL_MS,
     ) -> AsyncIterator[Client]:
         """Use a bus that is already connected, and leave it so."""
-        client = cls(bus, node=node, session_ttl_ms=session_ttl_ms)
+        client = cls(bus, clock, node=node, session_ttl_ms=session_ttl_ms)
         try:
             yield client
         finally:
