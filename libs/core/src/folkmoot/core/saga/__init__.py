@@ -2,6 +2,9 @@
 
 from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
 from folkmoot.core.saga.describing import describe_saga, find, summaries, summary
+from folkmoot.core.saga.explaining import explain
+from folkmoot.core.saga.index import Key, Wanted
+from folkmoot.core.saga.listing import page
 from folkmoot.core.saga.machine import SagaMachine
 from folkmoot.core.saga.settings import Backoff, SagaSettings
 from folkmoot.core.saga.state import Saga, SagaState
@@ -9,13 +12,17 @@ from folkmoot.core.saga.state import Saga, SagaState
 __all__ = [
     "Backoff",
     "ControlAnswer",
+    "Key",
     "Saga",
     "SagaMachine",
     "SagaSettings",
     "SagaState",
+    "Wanted",
     "announcement_subject",
     "describe_saga",
+    "explain",
     "find",
+    "page",
     "summaries",
     "summary",
 ]
