@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from random import Random
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 from folkmoot.sdk.agent import Agent
 from folkmoot.sdk.client import Client, Saga
 from folkmoot.sdk.steps import Budget
+from folkmoot.testing.kit.crashing import CrashPoint, CrashPoints
 from folkmoot.testing.kit.history import History
 from folkmoot.testing.kit.loop import PatientLoop
 from folkmoot.testing.kit.resting import Pacer
@@ -107,6 +108,7 @@ class TestMesh:
             )
         random = Random(self._seed)  # noqa: S311, nothing here is secret
         self._loop, self._world = loop, World(_calm(self._seed), random, _Empty(), loop)
+        self._crash_points = CrashPoints(self._world.broker)
         process = Process(loop, "client", 0.0, 0)
         log = SimulatedLog(self._world.broker, process)
         bus = Bus(log, self._world.network.join(process), "simulated:")
@@ -234,6 +236,25 @@ class TestMesh:
         member = None if name is None else self._seat(name).name
         act: Act = lambda who: self._crash(self._world.seats[who], restart_s)  # noqa: E731
         self._cue(during, act, undo=undo, after=after, member=member)
+
+    def kill_at_entry(
+        self, log: str, entry: int, *, before: bool = False, restart_s: float | None = None
+    ) -> None:
+        """Kill the process that writes the `entry`-th entry of a log, counted from 1.
+
+        It dies when the entry is there and it has not heard so; or, with `before`, when its entry
+        is on the way and never arrives. `entries` says how many there are.
+        """
+
+        def crash(writer: str) -> None:
+            self._crash(self._world.seats[writer.rpartition(".")[0]], restart_s)
+
+        self._crash_points.points.append(CrashPoint(log, entry, before, crash))
+
+    @property
+    def entries(self) -> Mapping[str, int]:
+        """How many entries each log has, by topic."""
+        return dict(self._crash_points.entries)
 
     def _cue(self, step: str, act: Act, **when: Any) -> None:
         known = {name for agent in self._agents for name in agent.steps} | {"plan", "aggregate"}
