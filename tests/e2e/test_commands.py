@@ -19,8 +19,9 @@ from running import FOLKMOOT, demo, environment
 
 COMMANDS = (
     "demo", "up", "down", "status", "service", "worker", "submit", "sagas", "sagas ls",
-    "sagas show", "sagas watch", "events", "events read", "events ls", "leaders", "team",
-    "breakers", "knowledge", "knowledge show", "doctor",
+    "sagas show", "sagas watch", "sagas explain", "sagas history", "sagas state", "sagas result",
+    "events", "events read", "events ls", "leaders", "team", "breakers", "knowledge",
+    "knowledge show", "doctor",
 )  # fmt: skip
 
 
@@ -59,11 +60,20 @@ def after_a_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_what_happened_can_be_looked_at_after_the_demo(after_a_demo: tuple[Path, str]) -> None:
     folder, saga_id = after_a_demo
-    (saga,) = told(folder, "sagas", "ls")
+    (saga,) = told(folder, "sagas", "ls")["sagas"]
     assert (saga["saga_id"], saga["state"]) == (saga_id, "completed")
     shown = told(folder, "sagas", "show", saga_id)
     assert {step["state"] for step in shown["steps"]} == {"succeeded"}
+    assert all(step["ended_at"] >= step["began_at"] for step in shown["steps"])
+    said = told(folder, "sagas", "explain", saga_id)["explanation"]
+    assert said.startswith("It completed")
+    assert shown["explanation"] == said
+    assert told(folder, "sagas", "ls", "--state", "running")["sagas"] == []
+    assert told(folder, "sagas", "ls", "--older-than", "1d", "--team", "dossier")["sagas"] == []
+    assert told(folder, "sagas", "result", saga_id)["state"] == "completed"
+    assert told(folder, "sagas", "state", saga_id, "--at", "1")["state"] == "planning"
     events = told(folder, "events", "read", f"saga-{saga_id}")
+    assert told(folder, "sagas", "history", saga_id) == events
     assert [event["version"] for event in events] == list(range(1, len(events) + 1))
     assert events[0]["event"]["type"] == "folkmoot.saga-opened.v1"
     assert events[-1]["event"]["type"] == "folkmoot.saga-completed.v1"
@@ -86,6 +96,7 @@ def test_what_happened_can_be_looked_at_after_the_demo(after_a_demo: tuple[Path,
     "arguments",
     [
         ("sagas", "ls"),
+        ("sagas", "ls", "--limit", "1"),
         ("leaders",),
         ("leaders", "dossier"),
         ("leaders", "dossier", "--history"),
@@ -104,6 +115,8 @@ def test_people_get_tables(after_a_demo: tuple[Path, str], arguments: tuple[str,
     ("arguments", "sentence"),
     [
         (("sagas", "ls"), "no Folkmoot is to be found here"),
+        (("sagas", "ls", "--older-than", "soon"), "write 90s, 5m, 2h or 1d"),
+        (("sagas", "ls", "--after", "soon"), "take what the page before says"),
         (("sagas", "ls", "--bus", "nonsense"), "none of the known forms"),
         (("sagas", "ls", "--bus", "embedded:gone.db"), "there is no file gone.db"),
         (("sagas", "ls", "--bus", "kafka://127.0.0.1:1?nats=nats://127.0.0.1:1"), "answers at"),
@@ -226,7 +239,7 @@ def test_a_task_can_be_submitted_and_waited_for(up: Path) -> None:
     failing = json.dumps({"out": str(up / "failing"), "fail": "verify"})
     ran = folkmoot(up, "submit", "dossier", failing)
     assert ran.returncode == 3
-    assert len(told(up, "sagas", "ls")) == 2
+    assert len(told(up, "sagas", "ls")["sagas"]) == 2
     assert told(up, "leaders")[0]["leader"] is not None
 
 

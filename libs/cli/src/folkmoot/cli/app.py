@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from folkmoot.cli import brokers, controls, demo_command, leaders, streams, tasks, views
+from folkmoot.cli import brokers, controls, demo_command, leaders, looking, streams, tasks, views
 
 app = typer.Typer(
     name="folkmoot",
@@ -29,6 +29,7 @@ app.command("status", rich_help_panel=RUN)(brokers.status)
 app.command("service", rich_help_panel=RUN)(brokers.service)
 app.command("worker", rich_help_panel=RUN)(brokers.worker)
 app.command("submit", rich_help_panel=LOOK)(tasks.submit)
+looking.register(tasks.sagas)
 controls.register(tasks.sagas)
 app.add_typer(tasks.sagas, name="sagas", rich_help_panel=LOOK)
 app.add_typer(streams.events, name="events", rich_help_panel=LOOK)

@@ -17,7 +17,7 @@ from folkmoot.runtime.observer import observe
 from folkmoot.runtime.service import Answer, QueryError
 from folkmoot.runtime.shards import shard_name
 from folkmoot.sdk.errors import NoAnswer
-from folkmoot.sdk.queries import ask, partition_count
+from folkmoot.sdk.queries import ask_dated, partition_count
 
 DATA_DIR = Path(".folkmoot")
 EMBEDDED_FILE = DATA_DIR / "demo.db"
@@ -106,12 +106,20 @@ async def ask_service(bus: Bus, service: str, request: Mapping[str, Any]) -> lis
 
 async def ask_shard(bus: Bus, service: str, partition: int, request: Mapping[str, Any]) -> Any:
     """Return the answer of one shard of a service, from its log if nobody leads it now."""
+    return (await ask_shard_dated(bus, service, partition, request))[0]
+
+
+async def ask_shard_dated(
+    bus: Bus, service: str, partition: int, request: Mapping[str, Any]
+) -> tuple[Any, Mapping[str, int]]:
+    """Return the same, and the offset of the shard's log up to which it is true."""
     try:
-        return await ask(bus, service, partition, request, timeout_ms=1_000)
+        return await ask_dated(bus, service, partition, request, timeout_ms=1_000)
     except NoAnswer:
         machine, answer = _observed(service)
-        shard = await observe(bus, machine(partition), shard_name(service, partition))
-        return answer(shard.state, request)
+        name = shard_name(service, partition)
+        shard = await observe(bus, machine(partition), name)
+        return answer(shard.state, request), {name.origin: shard.next_offset}
 
 
 def _observed(service: str) -> tuple[Callable[[int], Any], Answer]:

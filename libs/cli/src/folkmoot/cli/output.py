@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+SECOND_MS, MINUTE_MS = 1_000, 60_000
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_COMPENSATED = 3
@@ -58,6 +60,13 @@ def moment(at: int | None) -> str:
         return ""
     when = datetime.fromtimestamp(at / 1000, UTC).astimezone()
     return when.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span(ms: int) -> str:
+    """Return a time span in the unit that fits it."""
+    if ms < SECOND_MS:
+        return f"{ms} ms"
+    return f"{ms / SECOND_MS:.1f} s" if ms < MINUTE_MS else f"{ms // MINUTE_MS} min"
 
 
 STATE_STYLE: Mapping[str, str] = {

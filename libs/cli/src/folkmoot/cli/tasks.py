@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from folkmoot.bus.ports import Bus
+from folkmoot.cli.asking import explanation, times_of
 from folkmoot.cli.connection import BusOption, JsonOption, ask_service, run
 from folkmoot.cli.output import (
     EXIT_COMPENSATED,
@@ -23,6 +24,7 @@ from folkmoot.cli.output import (
     console,
     moment,
     show,
+    span,
     styled,
     table,
 )
@@ -102,59 +104,28 @@ async def _submit(
         return {"saga_id": saga.saga_id, "state": "completed", "result": result}
 
 
-@sagas.command("ls")
-def ls(
-    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
-    team: Annotated[str | None, typer.Option(help="Only those of this team.")] = None,
-    bus: BusOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the sagas that are open, and those that ended not long ago."""
-    wanted = [
-        saga
-        for saga in run(_list, bus)
-        if state in (None, saga["state"]) and team in (None, saga["team"])
-    ]
-    show(wanted, as_json, _listed)
-
-
-async def _list(bus: Bus) -> list[dict[str, Any]]:
-    answers = await ask_service(bus, "saga-orchestrator", {"op": "list"})
-    found = [saga for answer in answers for saga in answer["sagas"]]
-    return sorted(found, key=lambda saga: saga.get("opened_at") or 0, reverse=True)
-
-
-def _listed(found: Iterable[Mapping[str, Any]]) -> RenderableType:
-    return table(
-        "sagas",
-        ("saga", "team", "state", "opened", "steps"),
-        [
-            (
-                saga["saga_id"],
-                saga["team"],
-                styled(saga["state"]),
-                moment(saga.get("opened_at")),
-                _progress(saga),
-            )
-            for saga in found
-        ],
-    )
-
-
-def _progress(saga: Mapping[str, Any]) -> str:
-    if saga.get("steps_total") is None:
-        return ""
-    return f"{saga.get('steps_done', 0)} of {saga['steps_total']}"
-
-
 @sagas.command("show")
 def show_saga(
     saga_id: Annotated[str, typer.Argument(metavar="SAGA")],
     bus: BusOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one saga: its steps, attempts, and what each waits for."""
-    show(run(lambda connected: find(connected, saga_id), bus), as_json, drawn)
+    """Show one saga on one screen: why it is where it is, its steps, attempts and times."""
+    show(run(lambda connected: look(connected, saga_id), bus), as_json, drawn)
+
+
+async def look(bus: Bus, saga_id: str) -> dict[str, Any]:
+    """Return what is known of a saga, with an explanation and the times of its steps.
+
+    Raises:
+        CommandError: there is no such saga.
+    """
+    found = await find(bus, saga_id)
+    found["explanation"] = await explanation(bus, saga_id)
+    times = await times_of(bus, saga_id)
+    for step in found.get("steps", ()):
+        step |= times.get(step["id"], {})
+    return found
 
 
 async def find(bus: Bus, saga_id: str) -> dict[str, Any]:
@@ -176,6 +147,8 @@ def drawn(saga: Mapping[str, Any]) -> RenderableType:
         f"saga [bold]{saga['saga_id']}[/]  team {saga['team']}  {styled(saga['state'])}"
     )
     parts: list[RenderableType] = [head]
+    if saga.get("explanation"):
+        parts.append(Text(saga["explanation"]))
     if saga.get("paused_by"):
         parts.append(Text(f"paused by {saga['paused_by']}", "yellow"))
     if saga.get("failure"):
@@ -198,18 +171,24 @@ def _question(question: Mapping[str, Any]) -> Text:
 def _steps(steps: Iterable[Mapping[str, Any]]) -> RenderableType:
     return table(
         "",
-        ("step", "agent", "state", "attempt", "waits for"),
+        ("step", "agent", "state", "attempt", "took", "waits for"),
         [
             (
                 step["id"],
                 step.get("agent"),
                 styled(step["state"]),
                 step.get("attempt") or "",
+                _took(step),
                 step.get("waiting_for") or "",
             )
             for step in steps
         ],
     )
+
+
+def _took(step: Mapping[str, Any]) -> str:
+    began_at, ended_at = step.get("began_at"), step.get("ended_at")
+    return "" if began_at is None or ended_at is None else span(ended_at - began_at)
 
 
 @sagas.command("watch")
@@ -218,9 +197,9 @@ def watch(
     bus: BusOption = None,
 ) -> None:
     """Show one saga until it ends."""
-    saga = run(lambda connected: find(connected, saga_id), bus)
+    saga = run(lambda connected: look(connected, saga_id), bus)
     with Live(drawn(saga), console=console, auto_refresh=False) as live:
         while saga["state"] not in ENDED:
             time.sleep(REFRESH_S)
-            saga = run(lambda connected: find(connected, saga_id), bus)
+            saga = run(lambda connected: look(connected, saga_id), bus)
             live.update(drawn(saga), refresh=True)

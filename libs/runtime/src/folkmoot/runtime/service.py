@@ -46,9 +46,9 @@ class QueryError(Exception):
         self.kind, self.detail = kind, detail
 
 
-def encode_answer(answer: Json) -> bytes:
-    """Return the bytes of a successful answer."""
-    return orjson.dumps({"ok": answer})
+def encode_answer(answer: Json, as_of: Mapping[str, int] | None = None) -> bytes:
+    """Return the bytes of a successful answer, true of the logs up to the offsets in `as_of`."""
+    return orjson.dumps({"ok": answer} if as_of is None else {"ok": answer, "as_of": as_of})
 
 
 def encode_refusal(error: QueryError) -> bytes:
@@ -207,7 +207,9 @@ class _QueryDesk:
         try:
             request = orjson.loads(question.data or b"{}")
             assert self._service.answer is not None
-            return encode_answer(self._service.answer(await self._replica.read(), request))
+            state = await self._replica.read()
+            as_of = {self._replica.name.origin: self._replica.shard.next_offset}
+            return encode_answer(self._service.answer(state, request), as_of)
         except QueryError as error:
             return encode_refusal(error)
         except NotLeading as error:
@@ -245,7 +247,16 @@ def read_answer(data: bytes) -> Json:
     Raises:
         QueryError: it was refused.
     """
+    return read_dated_answer(data)[0]
+
+
+def read_dated_answer(data: bytes) -> tuple[Json, Mapping[str, int]]:
+    """Return what a query was answered, and the offsets of the logs up to which that is true.
+
+    Raises:
+        QueryError: it was refused.
+    """
     body = orjson.loads(data)
     if "error" in body:
         raise QueryError(body["error"]["kind"], body["error"]["detail"])
-    return body["ok"]
+    return body["ok"], body.get("as_of", {})

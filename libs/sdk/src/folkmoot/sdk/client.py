@@ -51,7 +51,9 @@ from folkmoot.sdk.election.candidate import SESSION_TTL_MS, Candidate
 from folkmoot.sdk.election.membership import Candidature
 from folkmoot.sdk.election.team import ElectedTeam
 from folkmoot.sdk.errors import ControlRefused, NoAnswer, SagaFailed, VersionConflict
-from folkmoot.sdk.queries import ask, partition_count
+from folkmoot.sdk.listing import Filter, Place, SagaPage, merged
+from folkmoot.sdk.past import read_history, state_of
+from folkmoot.sdk.queries import ask, ask_dated, partition_count
 from folkmoot.sdk.steps import Budget, to_json
 
 T = TypeVar("T")
@@ -102,25 +104,50 @@ class Saga:
             SagaFailed: it ended without a result; says in which state, and why.
             TimeoutError: it had not ended after `timeout_s`.
         """
-        async with asyncio.timeout(timeout_s):
-            outcome = await self._client.outcome(self)
+        outcome = await self.outcome(timeout_s)
         if outcome.state != "completed":
             failure = outcome.failure or Failure("unknown", "no reason was recorded")
             raise SagaFailed(self.saga_id, outcome.state, failure.detail)
         return outcome.result if cls is None else TypeAdapter(cls).validate_python(outcome.result)
 
-    async def state(self) -> Mapping[str, Any]:
-        """Return the saga as it is now: its state, steps, attempts and what it waits for.
+    async def outcome(self, timeout_s: float | None = None) -> TaskResult:
+        """Wait for the saga's end and return how it ended, whichever way that is.
 
         Raises:
-            NoAnswer: the orchestrator does not answer.
-            QueryError: it does not know the saga.
+            TimeoutError: it had not ended after `timeout_s`.
         """
+        async with asyncio.timeout(timeout_s):
+            return await self._client.outcome(self)
+
+    async def state(self, at: int | None = None) -> Mapping[str, Any]:
+        """Return the saga as it is now: its state, steps, attempts and what it waits for.
+
+        With `at`, as it was after that many of its events.
+
+        Raises:
+            NoAnswer: the orchestrator, or the event store for the past, does not answer.
+            QueryError: it does not know the saga, or not so many of its events.
+        """
+        if at is not None:
+            return state_of(self.saga_id, await read_history(self._client.bus, self.saga_id, at))
         request = {"op": "show", "saga_id": self.saga_id}
         shown: Mapping[str, Any] = await ask(
             self._client.bus, "saga-orchestrator", self.partition, request
         )
         return shown
+
+    async def explain(self) -> str:
+        """Return in a sentence why the saga is where it is.
+
+        Raises:
+            NoAnswer: the orchestrator does not answer, or does not know it (any more).
+        """
+        now = self._client.now()
+        request = {"op": "explain", "saga_id": self.saga_id, "now": now}
+        said = await ask(self._client.bus, "saga-orchestrator", self.partition, request)
+        if said is None:
+            raise NoAnswer(f"there is no saga {self.saga_id}, or it ended long ago")
+        return str(said)
 
     async def events(self) -> AsyncIterator[Mapping[str, Any]]:
         """Yield the saga's events as CloudEvents, from the first to the one that ends it."""
@@ -240,14 +267,23 @@ class Client:
     @classmethod
     @contextlib.asynccontextmanager
     async def on(
-        cls, bus: Bus, *, node: str | None = None, session_ttl_ms: int = SESSION_TTL_MS
+        cls,
+        bus: Bus,
+        clock: Clock | None = None,
+        *,
+        node: str | None = None,
+        session_ttl_ms: int = SESSION_TTL_MS,
     ) -> AsyncIterator[Client]:
         """Use a bus that is already connected, and leave it so."""
-        client = cls(bus, node=node, session_ttl_ms=session_ttl_ms)
+        client = cls(bus, clock, node=node, session_ttl_ms=session_ttl_ms)
         try:
             yield client
         finally:
             await client._stop()
+
+    def now(self) -> int:
+        """Return the time, in milliseconds since the epoch, as this client has it."""
+        return self._clock.now()
 
     # -- tasks ------------------------------------------------------------------------------
 
@@ -297,6 +333,22 @@ class Client:
                 await self._listen()
                 return saga
         raise NoAnswer(f"there is no saga {saga_id}; `folkmoot sagas ls` lists what there is")
+
+    async def sagas(
+        self, wanted: Filter | None = None, *, limit: int = 50, after: Place | None = None
+    ) -> SagaPage:
+        """Return a page of the sagas that are open or ended lately, newest first.
+
+        `after` is the `following` of the page before.
+
+        Raises:
+            NoAnswer: a shard of the orchestrator does not answer.
+        """
+        service, wanted = "saga-orchestrator", wanted or Filter()
+        partitions = range(await partition_count(self.bus, inbox(service)))
+        request = wanted.request(limit, after)
+        answers = [ask_dated(self.bus, service, each, request) for each in partitions]
+        return merged(await asyncio.gather(*answers), limit)
 
     async def control(self, saga: Saga, request: Control, timeout_s: float = 10) -> None:
         """Ask something of a saga, and return when it is decided.

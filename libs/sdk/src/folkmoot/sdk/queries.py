@@ -11,7 +11,7 @@ import orjson
 from folkmoot.bus.ports import Bus, NoResponder
 from folkmoot.contracts import subjects
 from folkmoot.core.messages import inbox
-from folkmoot.runtime.service import NOT_LEADING, QueryError, read_answer
+from folkmoot.runtime.service import NOT_LEADING, QueryError, read_dated_answer
 from folkmoot.sdk.errors import NoAnswer
 
 Json = Any
@@ -33,11 +33,27 @@ async def ask(
         NoAnswer: the shard has no leader now, or it did not answer in time.
         QueryError: it refused the query, and says why.
     """
+    return (await ask_dated(bus, service, partition, request, timeout_ms))[0]
+
+
+async def ask_dated(
+    bus: Bus,
+    service: str,
+    partition: int | str,
+    request: Mapping[str, Json],
+    timeout_ms: int = QUERY_TIMEOUT_MS,
+) -> tuple[Json, Mapping[str, int]]:
+    """Return the answer of one shard, and the offset of its log up to which that is true.
+
+    Raises:
+        NoAnswer: the shard has no leader now, or it did not answer in time.
+        QueryError: it refused the query, and says why.
+    """
     try:
         data = await bus.gossip.request(
             subjects.query(service, partition), orjson.dumps(request), timeout_ms
         )
-        return read_answer(data)
+        return read_dated_answer(data)
     except NoResponder as error:
         raise NoAnswer(
             f"shard {partition} of {service} does not answer: is it running, and is it ready?"

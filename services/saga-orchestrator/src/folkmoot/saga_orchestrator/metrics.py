@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from folkmoot.contracts.metrics import OTHERS, SAGA_BUCKETS_S
-from folkmoot.core.saga import Ended, SagaState, state_of
+from folkmoot.core.saga import Ended, SagaState
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.replica import Replica
 from folkmoot.runtime.seat import Role
@@ -51,7 +51,7 @@ def _told_teams(state: SagaState) -> frozenset[str]:
 
 
 def _open_sagas(state: SagaState) -> Counter[tuple[str, str]]:
-    counts = Counter((saga.team, state_of(saga)) for saga in state.sagas.values())
+    counts = Counter((saga.team, saga.shown_state) for saga in state.sagas.values())
     told, open_sagas = _told_teams(state), Counter[tuple[str, str]]()
     for (team, phase), count in counts.items():
         open_sagas[team if team in told else OTHERS, phase] += count

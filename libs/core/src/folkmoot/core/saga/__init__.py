@@ -1,7 +1,10 @@
 """The saga orchestrator's machine."""
 
 from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
-from folkmoot.core.saga.describing import describe_saga, find, state_of, summaries, summary
+from folkmoot.core.saga.describing import describe_saga, find, summaries, summary
+from folkmoot.core.saga.explaining import explain
+from folkmoot.core.saga.index import Key, Wanted
+from folkmoot.core.saga.listing import page
 from folkmoot.core.saga.machine import SagaMachine
 from folkmoot.core.saga.settings import Backoff, SagaSettings
 from folkmoot.core.saga.state import Ended, Saga, SagaState
@@ -10,14 +13,17 @@ __all__ = [
     "Backoff",
     "ControlAnswer",
     "Ended",
+    "Key",
     "Saga",
     "SagaMachine",
     "SagaSettings",
     "SagaState",
+    "Wanted",
     "announcement_subject",
     "describe_saga",
+    "explain",
     "find",
-    "state_of",
+    "page",
     "summaries",
     "summary",
 ]

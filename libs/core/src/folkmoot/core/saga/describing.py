@@ -6,6 +6,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+from folkmoot.core.saga.index import HELD, waits_of
 from folkmoot.core.saga.state import Open, Saga, SagaState, Step
 
 WAITING = {
@@ -19,8 +20,8 @@ WAITING = {
 }
 
 
-HELD = ("retrying", "deferred", "compensation-retrying")
-"""What a paused saga holds back."""
+WAITS_SHOWN_MAX = 10
+"""Of what one saga waits for, on its line of a list."""
 
 
 def summary(saga: Saga) -> dict[str, Any]:
@@ -28,19 +29,12 @@ def summary(saga: Saga) -> dict[str, Any]:
     return {
         "saga_id": saga.saga_id,
         "team": saga.team,
-        "state": state_of(saga),
+        "state": saga.shown_state,
         "opened_at": saga.opened_at,
         "ended_at": None,
         "steps_done": len(saga.steps) - saga.left,
         "steps_total": len(saga.steps) if saga.plan_hash else None,
     }
-
-
-def state_of(saga: Saga) -> str:
-    """Return the phase of an open saga, or what is more to be told of it."""
-    if saga.paused:
-        return "paused"
-    return "stuck" if saga.stuck else saga.phase
 
 
 def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
@@ -105,21 +99,28 @@ def _waiting_for(step: Step) -> str | None:
     return WAITING.get(step.phase)
 
 
+def line(state: SagaState, saga_id: str) -> dict[str, Any]:
+    """Return one line about a saga that is open, or ended lately."""
+    saga = state.sagas.get(saga_id)
+    if saga is not None:
+        return summary(saga) | {"waiting_on": list(islice(waits_of(saga), WAITS_SHOWN_MAX))}
+    ended = state.ended[saga_id]
+    shown = ended.shown or {}
+    return {
+        "saga_id": saga_id,
+        "team": ended.result.team,
+        "state": ended.result.state,
+        "opened_at": ended.opened_at,
+        "ended_at": ended.ended_at,
+        "steps_done": shown.get("steps_done"),
+        "steps_total": shown.get("steps_total"),
+        "waiting_on": [],
+    }
+
+
 def summaries(state: SagaState) -> list[dict[str, Any]]:
-    """Return one line about each open saga and about each that ended lately."""
-    ended = [
-        {
-            "saga_id": saga_id,
-            "team": each.result.team,
-            "state": each.result.state,
-            "opened_at": each.opened_at,
-            "ended_at": each.ended_at,
-            "steps_done": None if each.shown is None else each.shown["steps_done"],
-            "steps_total": None if each.shown is None else each.shown["steps_total"],
-        }
-        for saga_id, each in state.ended.items()
-    ]
-    return [summary(saga) for saga in state.sagas.values()] + ended
+    """Return one line about each saga that is open, and about each that ended lately."""
+    return [line(state, saga_id) for saga_id in (*state.sagas, *state.ended)]
 
 
 def find(state: SagaState, saga_id: str) -> dict[str, Any] | None:
@@ -127,6 +128,4 @@ def find(state: SagaState, saga_id: str) -> dict[str, Any] | None:
     if saga_id in state.sagas:
         return describe_saga(state.sagas[saga_id], steps_max=10_000)
     ended = state.ended.get(saga_id)
-    if ended is None:
-        return None
-    return ended.shown or next(line for line in summaries(state) if line["saga_id"] == saga_id)
+    return None if ended is None else ended.shown or line(state, saga_id)

@@ -57,6 +57,7 @@ class Folding:
 
     def apply(self, state: SagaState, event: object, position: Position) -> Effects:
         """Fold one event."""
+        state.index.touched[getattr(event, "saga_id", "")] = None
         return _FOLDS[type(event)](self, state, event, position)
 
     # -- tasks and their ends ---------------------------------------------------------------
@@ -425,9 +426,11 @@ def _hook(event: happened.StepScheduled, team: str) -> PlannedStep:
 
 
 def _forget(state: SagaState) -> None:
+    state.index.bound()
     while len(state.ended) > ENDED_REMEMBERED_MAX:
         forgotten, _ = state.ended.popitem(last=False)
         state.described.pop(forgotten, None)
+        state.index.touched[forgotten] = None
     while len(state.described) > ENDED_DESCRIBED_MAX:
         oldest, _ = state.described.popitem(last=False)
         state.ended[oldest].shown = None

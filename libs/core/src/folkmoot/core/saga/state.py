@@ -11,6 +11,7 @@ from folkmoot.core.messages import Address, Budget, Failure, Json, TaskResult, U
 from folkmoot.core.saga.answers import ControlAnswer
 from folkmoot.core.saga.child_events import Parent
 from folkmoot.core.saga.events import ForwardKind, PlannedStep, ResultOf
+from folkmoot.core.saga.index import SagaIndex
 
 ENDED_REMEMBERED_MAX = 20_000
 """Ended sagas whose result a repeated task is told: the window of idempotency of one shard."""
@@ -207,6 +208,13 @@ class Saga:
         """Whether one of its steps, or undoing it, fails again and again."""
         return self.stuck_steps > 0
 
+    @property
+    def shown_state(self) -> str:
+        """The phase, or that it is paused or stuck, which matters more."""
+        if self.paused:
+            return "paused"
+        return "stuck" if self.stuck else self.phase
+
 
 @dataclass(slots=True)
 class Ended:
@@ -236,3 +244,4 @@ class SagaState:
     stuck: dict[str, None] = field(default_factory=dict)
     grace_until: int = 0
     controls: OrderedDict[str, ControlAnswer] = field(default_factory=OrderedDict)
+    index: SagaIndex = field(init=False, repr=False, compare=False, default_factory=SagaIndex)

@@ -1,0 +1,70 @@
+"""What commands about sagas ask: of the orchestrator, and of the event store for the past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from folkmoot.bus.ports import Bus
+from folkmoot.cli.connection import ask_service, ask_shard_dated
+from folkmoot.cli.output import CommandError
+from folkmoot.cli.streams import read_stream
+from folkmoot.core.messages import inbox
+from folkmoot.runtime.clock import SystemClock
+from folkmoot.sdk.listing import Filter, Place, SagaPage, merged
+from folkmoot.sdk.queries import partition_count
+
+ORCHESTRATOR = "saga-orchestrator"
+BEGINS = ("step-scheduled",)
+ENDS = ("step-succeeded", "step-failed", "step-skipped", "step-joined", "step-compensated")
+
+
+async def listed(bus: Bus, wanted: Filter, limit: int, after: Place | None) -> SagaPage:
+    """Return a page of sagas, of all shards."""
+    request = wanted.request(limit, after)
+    partitions = range(await partition_count(bus, inbox(ORCHESTRATOR)))
+    answers = [await ask_shard_dated(bus, ORCHESTRATOR, each, request) for each in partitions]
+    return merged(answers, limit)
+
+
+async def explanation(bus: Bus, saga_id: str) -> str | None:
+    """Return why a saga is where it is, None if nobody remembers."""
+    request = {"op": "explain", "saga_id": saga_id, "now": SystemClock().now()}
+    answers = await ask_service(bus, ORCHESTRATOR, request)
+    return next((answer for answer in answers if answer is not None), None)
+
+
+async def history_of(bus: Bus, saga_id: str, at: int | None = None) -> list[Mapping[str, Any]]:
+    """Return the events of a saga, up to version `at` if given.
+
+    Raises:
+        CommandError: there is no such saga.
+    """
+    try:
+        return await read_stream(bus, f"saga-{saga_id}", at)
+    except CommandError as error:
+        raise CommandError(
+            f"there is no saga {saga_id}; `folkmoot sagas ls` lists what there is"
+        ) from error
+
+
+async def times_of(bus: Bus, saga_id: str) -> dict[str, dict[str, int]]:
+    """Return when each step of a saga began and ended, as far as the event store has it."""
+    times: dict[str, dict[str, int]] = {}
+    try:
+        history = await history_of(bus, saga_id)
+    except CommandError:
+        return times
+    for recorded in history:
+        name, data = event_name(recorded), recorded["event"]["data"]
+        if name in BEGINS:
+            times.setdefault(data["step_id"], {"began_at": recorded["at"]})
+        elif name in ENDS and data["step_id"] in times:
+            times[data["step_id"]].setdefault("ended_at", recorded["at"])
+    return times
+
+
+def event_name(recorded: Mapping[str, Any]) -> str:
+    """Return an event's type without what all types have in common."""
+    name: str = recorded["event"]["type"].removeprefix("folkmoot.")
+    return name.rsplit(".v", 1)[0]
