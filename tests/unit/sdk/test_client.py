@@ -124,6 +124,7 @@ async def test_a_result_comes_as_soon_as_it_is_published_in_its_type(city: City)
         before = asyncio.get_running_loop().time()
         assert await waiting == Brief(9)
         assert asyncio.get_running_loop().time() - before < 0.01
+    assert city.asked == []
 
 
 async def test_a_result_published_before_anybody_asked_is_remembered(city: City) -> None:

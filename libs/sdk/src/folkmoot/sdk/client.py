@@ -17,12 +17,11 @@ from typing import Any, TypeVar, overload
 from pydantic import TypeAdapter
 
 from folkmoot.bus import connect
-from folkmoot.bus.ports import Bus, BusError
-from folkmoot.contracts.envelope import decode_message, saga_id_of
+from folkmoot.bus.ports import Bus
+from folkmoot.contracts.envelope import saga_id_of
 from folkmoot.contracts.keys import partition_of
 from folkmoot.core.event_store import AppendAnswer, announcement_subject
 from folkmoot.core.messages import (
-    TASK_RESULTS,
     TASKS,
     AnswerQuestion,
     Append,
@@ -40,18 +39,18 @@ from folkmoot.core.messages import (
     TerminateSaga,
     inbox,
 )
-from folkmoot.core.names import by_wire_name
 from folkmoot.core.saga import ControlAnswer
 from folkmoot.core.saga import announcement_subject as control_subject
 from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.service import QueryError
-from folkmoot.sdk.asking import ASK_AGAIN_S, Question, decided
+from folkmoot.sdk.asking import Question, decided
 from folkmoot.sdk.election.candidate import SESSION_TTL_MS, Candidate
 from folkmoot.sdk.election.membership import Candidature
 from folkmoot.sdk.election.team import ElectedTeam
 from folkmoot.sdk.errors import ControlRefused, NoAnswer, SagaFailed, VersionConflict
 from folkmoot.sdk.listing import Filter, Place, SagaPage, merged
+from folkmoot.sdk.outcomes import Outcomes
 from folkmoot.sdk.past import read_history, state_of
 from folkmoot.sdk.queries import ask, ask_dated, partition_count
 from folkmoot.sdk.steps import Budget, to_json
@@ -89,8 +88,14 @@ logger = logging.getLogger("folkmoot")
 class Saga:
     """A handle on one saga."""
 
-    def __init__(self, client: Client, saga_id: str, partition: int) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: Client,
+        saga_id: str,
+        partition: int,
+        expected: asyncio.Future[TaskResult] | None = None,
+    ) -> None:
+        self._client, self._expected = client, expected
         self.saga_id, self.partition = saga_id, partition
 
     @overload
@@ -117,7 +122,9 @@ class Saga:
             TimeoutError: it had not ended after `timeout_s`.
         """
         async with asyncio.timeout(timeout_s):
-            return await self._client.outcome(self)
+            if self._expected is None:
+                return await self._client.outcomes.asked(self.saga_id, self.partition)
+            return await self._client.outcomes.heard(self._expected, self.saga_id, self.partition)
 
     async def state(self, at: int | None = None) -> Mapping[str, Any]:
         """Return the saga as it is now: its state, steps, attempts and what it waits for.
@@ -237,9 +244,8 @@ class Client:
         self._node, self._session_ttl_ms = node, session_ttl_ms
         self._candidate: Candidate | None = None
         self._postbox = Postbox(bus, SOURCE, self._clock)
-        self._expected: dict[str, asyncio.Future[TaskResult]] = {}
-        self._tails: list[asyncio.Task[None]] = []
-        self._beginning_to_listen = asyncio.Lock()
+        self.outcomes = Outcomes(bus)
+        """How sagas end, for their handles."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -311,14 +317,15 @@ class Client:
         """
         key = idempotency_key or os.urandom(12).hex()
         partition = partition_of(key, await partition_count(self.bus, TASKS))
-        saga = Saga(self, saga_id_of(SOURCE, key), partition)
-        await self._listen()
+        saga_id = saga_id_of(SOURCE, key)
+        await self.outcomes.listen()
+        expected = self.outcomes.expect(saga_id) if idempotency_key is None else None
         limits = None if budget is None else budget.to_core()
         wanted = Task(
             team, to_json(task), budget=limits, definition=definition, plan_hash=plan_hash
         )
         await self._postbox.send(TASKS, partition, wanted, key, event_id=key)
-        return saga
+        return Saga(self, saga_id, partition, expected)
 
     async def saga(self, saga_id: str) -> Saga:
         """Return the handle of a saga known by its id only.
@@ -330,7 +337,7 @@ class Client:
             saga = Saga(self, saga_id, partition)
             with contextlib.suppress(QueryError):
                 await saga.state()
-                await self._listen()
+                await self.outcomes.listen()
                 return saga
         raise NoAnswer(f"there is no saga {saga_id}; `folkmoot sagas ls` lists what there is")
 
@@ -370,54 +377,6 @@ class Client:
         answer = await decided(self.bus, question, send, timeout_s)
         if answer.failure is not None:
             raise ControlRefused(saga.saga_id, answer.failure.kind, answer.failure.detail)
-
-    # -- results ----------------------------------------------------------------------------
-
-    async def _listen(self) -> None:
-        """Follow the results from now on, before the first task is sent."""
-        async with self._beginning_to_listen:
-            if self._tails:
-                return
-            partitions = range(await partition_count(self.bus, TASK_RESULTS))
-            ends = [await self.bus.log.end_offset(TASK_RESULTS, each) for each in partitions]
-            self._tails = [
-                asyncio.create_task(self._follow(partition, end))
-                for partition, end in enumerate(ends)
-            ]
-
-    async def _follow(self, partition: int, offset: int) -> None:
-        types = by_wire_name(TaskResult)
-        try:
-            tail = await self.bus.log.tail(TASK_RESULTS, partition, offset)
-            try:
-                while True:
-                    for record in await tail.read(1_000, 500):
-                        self._hear(decode_message(record.value, record.headers, types).message)
-            finally:
-                await tail.close()
-        except BusError as error:
-            logger.info("results are asked for, since they cannot be followed: %s", error)
-
-    def _hear(self, message: object) -> None:
-        if isinstance(message, TaskResult) and message.saga_id in self._expected:
-            self._expected.pop(message.saga_id).set_result(message)
-
-    async def outcome(self, saga: Saga) -> TaskResult:
-        """Wait for the saga's outcome: as it is published, or as the orchestrator remembers it."""
-        new: asyncio.Future[TaskResult] = asyncio.get_running_loop().create_future()
-        expected = self._expected.setdefault(saga.saga_id, new)
-        while not expected.done():
-            self._hear(await self._remembered(saga))
-            await asyncio.wait([expected], timeout=ASK_AGAIN_S)
-        return expected.result()
-
-    async def _remembered(self, saga: Saga) -> TaskResult | None:
-        request = {"op": "outcome", "saga_id": saga.saga_id}
-        try:
-            found = await ask(self.bus, "saga-orchestrator", saga.partition, request)
-        except (NoAnswer, QueryError):
-            return None
-        return None if found is None else TypeAdapter(TaskResult).validate_python(found)
 
     # -- elections --------------------------------------------------------------------------
 
@@ -491,9 +450,7 @@ class Client:
         return [indexed["event"] for indexed in answer["events"]]
 
     async def _stop(self) -> None:
-        for task in self._tails:
-            task.cancel()
-        await asyncio.gather(*self._tails, return_exceptions=True)
+        await self.outcomes.close()
         if self._candidate is not None:
             await self._candidate.close()
         await self._postbox.close()
