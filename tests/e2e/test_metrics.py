@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from folkmoot.runtime.metrics import registry
 from folkmoot.testing.eventually import eventually
 
 app = Agent("clerk", team="office")
+gate = asyncio.Event()
 
 
 @app.step("file")
 async def file(ctx: StepContext, paper: str) -> str:
     """File something."""
     await ctx.knowledge.set("files").add(paper)
+    if paper == "waiting":
+        await gate.wait()
     if paper == "torn":
         raise Permanent("it is torn")
     return paper
@@ -90,6 +94,7 @@ async def test_sagas_and_calls_are_counted_by_how_they_ended(mesh: Mesh) -> None
     assert total(sagas, "sagas_ended_total") == 0
     async with Client.on(mesh.bus) as client:
         for paper in ("whole", "torn"):
+            assert total(sagas, "sagas_open") == 0
             saga = await client.submit("office", paper)
             if paper == "torn":
                 with pytest.raises(SagaFailed):
@@ -109,3 +114,22 @@ async def test_sagas_and_calls_are_counted_by_how_they_ended(mesh: Mesh) -> None
     assert total(election, "teams", state="led") == 1
     assert total(election, "sessions") == 1
     assert total(scraped["agent-worker"], "knowledge_documents") == 1
+
+
+async def test_an_open_saga_is_counted_by_its_state_and_then_that_there_is_none(
+    mesh: Mesh,
+) -> None:
+    sagas = registries(mesh)["saga-orchestrator"]
+    async with Client.on(mesh.bus) as client:
+        saga = await client.submit("office", "waiting")
+        await eventually(lambda: total(sagas, "sagas_open", team="office", state="running") == 1)
+        gate.set()
+        await saga.result(timeout_s=30)
+    states = [
+        sample.labels["state"]
+        for family in sagas.collect()
+        for sample in family.samples
+        if sample.name == "folkmoot_sagas_open"
+    ]
+    assert "running" in states
+    await eventually(lambda: total(sagas, "sagas_open") == 0)

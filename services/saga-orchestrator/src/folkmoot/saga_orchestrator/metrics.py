@@ -29,6 +29,7 @@ class SagaMeasure:
     def __init__(self, replicas: Sequence[Replica[SagaState]], clock: Clock) -> None:
         self._replicas = replicas
         self._open = Survey(clock, _open_sagas)
+        self._seen: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self._endings = {replica.name.origin: Endings() for replica in replicas}
 
     def __call__(self, sheet: Sheet) -> None:
@@ -41,9 +42,15 @@ class SagaMeasure:
                 continue
             endings.take_in(state, counts=replica.leads)
             if replica.leads:
-                for (team, phase), count in self._open.of(shard, state).items():
-                    sheet.put("sagas_open", count, shard, team, phase)
+                self._tell_open(sheet, shard, state)
                 endings.tell(sheet, shard)
+
+    def _tell_open(self, sheet: Sheet, shard: str, state: SagaState) -> None:
+        """Tell how many are open; of what there was any before, also that there is none now."""
+        counts = self._open.of(shard, state)
+        self._seen[shard] |= counts.keys()
+        for team, phase in self._seen[shard]:
+            sheet.put("sagas_open", counts[team, phase], shard, team, phase)
 
 
 def _told_teams(state: SagaState) -> frozenset[str]:
