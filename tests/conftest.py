@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from folkmoot.local.kafka import KafkaServer
 from folkmoot.local.nats import NatsServer
@@ -23,6 +23,11 @@ from folkmoot.local.processes import ManagedProcess
 from folkmoot.local.supervisor import Supervisor
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "unshrunk",
+    settings.get_profile("patient"),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 settings.load_profile("patient")  # a slow machine is no defect of what is tested
 
 BROKERS = {"kafka_server", "kafka_address", "nats_server", "nats_address"}

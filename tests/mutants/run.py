@@ -32,7 +32,9 @@ TIMEOUT_S = 900
 PARTS = ("runtime", "contracts", "core")
 """Whose unit tests look at each mutant."""
 
-PYTEST = ("pytest", "-q", "-x", "-p", "no:cacheprovider")
+PYTEST = ("pytest", "-q", "-x", "-p", "no:cacheprovider", "--hypothesis-profile", "unshrunk")
+"""That something fails is enough, however long the shortest example."""
+
 SIMULATOR = ("folkmoot.testing.simulation", "--seeds", "0:300", "--jobs", "1", "--quiet")
 TABLE_ROW = "| {} | {} | {} |"
 TABLE_HEAD = "\n".join(
