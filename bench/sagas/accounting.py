@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,38 +38,44 @@ class Account:
 
 
 def account(pids: Pids, log_bytes: int) -> Account:
-    """Return what has been used up to now."""
-    used = {name: sum(map(_processor_s, each)) for name, each in pids.items()}
+    """Return what has been used up to now.
+
+    Raises:
+        psutil.NoSuchProcess: one of the processes has ended.
+    """
+    used = {name: sum(_family(pid, _processor_s) for pid in each) for name, each in pids.items()}
     loopback = psutil.net_io_counters(pernic=True).get("lo")
-    written = sum(_written(pid) for each in pids.values() for pid in each)
-    return Account(used, loopback.bytes_sent if loopback else 0, written, log_bytes)
-
-
-def _family(pid: int) -> Sequence[psutil.Process]:
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
-
-
-def _written(pid: int) -> int:
-    return sum(int(each.io_counters().write_bytes) for each in _family(pid))
-
-
-def _processor_s(pid: int) -> float:
-    """Return user and system time of a process and its children, those that have ended too."""
-    total = 0.0
-    for each in _family(pid):
-        times = each.cpu_times()
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
+    written = sum(_family(pid, _written) for each in pids.values() for pid in each)
+    return Account(used, loopback.bytes_sent if loopback else 0, int(written), log_bytes)
 
 
 def memory_mb(pids: Pids) -> dict[str, float]:
     """Return the memory by what the processes are, in megabytes; what is shared counts once."""
-    return {name: sum(map(_memory, each)) / 1e6 for name, each in pids.items()}
+    return {name: sum(_family(pid, _memory) for pid in each) / 1e6 for name, each in pids.items()}
 
 
-def _memory(pid: int) -> int:
-    return sum(int(each.memory_full_info().pss) for each in _family(pid))
+def _family(pid: int, figure: Callable[[psutil.Process], float]) -> float:
+    """Return a figure of a process and its children together."""
+    process = psutil.Process(pid)
+    total = figure(process)
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # its time is its parent's then
+            total += figure(child)
+    return total
+
+
+def _processor_s(process: psutil.Process) -> float:
+    """Return user and system time, with that of children that have ended."""
+    times = process.cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
+def _written(process: psutil.Process) -> float:
+    return int(process.io_counters().write_bytes)
+
+
+def _memory(process: psutil.Process) -> float:
+    return int(process.memory_full_info().pss)
 
 
 def size_of(folder: Path, pattern: str) -> int:

@@ -15,6 +15,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 from bench.sagas.accounting import Account, Pids, account
 from bench.sagas.loops import Load, Outcome
 
@@ -47,7 +49,11 @@ class Program:
         return self._child.pid
 
     async def start(self) -> None:
-        """Start it, and return when it is ready."""
+        """Start it, and return when it is ready.
+
+        Raises:
+            Failed: it is not, and will not be.
+        """
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._child = await asyncio.create_subprocess_exec(
@@ -59,10 +65,15 @@ class Program:
                 stderr=log,
                 limit=LINE_BYTES_MAX,
             )
-        async with asyncio.timeout(READY_WITHIN_S):
-            while (line := await self._line()) != "ready":
-                if not line:
-                    raise Failed(f"{self._argv[2]} did not start; see {self._log}")
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                while (line := await self._line()) not in ("ready", ""):
+                    pass
+        except TimeoutError:
+            line = ""
+        if not line:
+            said = self._log.read_text(errors="replace")[-300:]
+            raise Failed(f"{self._argv[2]} did not start: {said}")
 
     async def _line(self) -> str:
         assert self._child is not None
@@ -99,8 +110,16 @@ class Running:
     log_bytes: Callable[[], int] = lambda: 0
 
     def account(self) -> Account:
-        """Return what has been used up to now."""
-        return account(self.pids, self.log_bytes())
+        """Return what has been used up to now.
+
+        Raises:
+            Failed: a process has died.
+        """
+        try:
+            return account(self.pids, self.log_bytes())
+        except psutil.NoSuchProcess as error:
+            gone = [name for name, pids in self.pids.items() if error.pid in pids]
+            raise Failed(f"a process of {gone} has died") from error
 
 
 class Contender(ABC):

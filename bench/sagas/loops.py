@@ -57,11 +57,18 @@ class Outcome:
 
 
 async def run(load: Load, one: RunOne, numbers: Iterator[int]) -> Outcome:
-    """Run a load to the end of its last saga."""
+    """Run a load to the end of its last saga.
+
+    Raises:
+        Exception: whatever a saga raised first; the others are cancelled.
+    """
     loop = _Open(load, one, numbers) if load.per_second else _Closed(load, one, numbers)
     loop.outcome.began_s = time.monotonic()
-    async with asyncio.timeout(PATIENCE * load.seconds + DRAIN_WITHIN_S):
-        await loop.run()
+    try:
+        async with asyncio.timeout(PATIENCE * load.seconds + DRAIN_WITHIN_S):
+            await loop.run()
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
     return loop.outcome
 
 
@@ -84,7 +91,9 @@ class _Closed(_Loop):
     _over = False
 
     async def run(self) -> None:
-        await asyncio.gather(*(self._one_after_another() for _ in range(self._load.in_flight)))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._load.in_flight):
+                group.create_task(self._one_after_another())
 
         self.outcome.window_s = self.outcome.window_s or self.outcome.ended_s[-1]
 

@@ -15,6 +15,7 @@ from bench.sagas.contender import Contender, Failed, NotMeasured, Running
 from bench.sagas.goals import OPEN_SHARE
 from bench.sagas.loops import Load
 from bench.sagas.points import Results
+from folkmoot.local.errors import LocalError
 
 SETTLE_S = 1.0
 """After the start, before idling is measured."""
@@ -65,14 +66,21 @@ class Bench:
         self._turns = 0
 
     async def __aenter__(self) -> Bench:
-        for contender in list(self.contenders):
-            try:
-                await contender.prepare(self._stack, self._folder)
-            except NotMeasured as reason:
-                self.contenders.remove(contender)
-                self.results.not_measured[contender.name] = str(reason)
+        try:
+            for contender in list(self.contenders):
+                await self._prepare(contender)
+        except BaseException:
+            await self._stack.aclose()
+            raise
         self._began = time.monotonic()
         return self
+
+    async def _prepare(self, contender: Contender) -> None:
+        try:
+            await contender.prepare(self._stack, self._folder)
+        except NotMeasured as reason:
+            self.contenders.remove(contender)
+            self.results.not_measured[contender.name] = str(reason)
 
     async def __aexit__(self, *_error: object) -> None:
         await self._stack.aclose()
@@ -101,13 +109,20 @@ class Bench:
                 await self.turn(contender, [load])
 
     async def turn(self, contender: Contender, loads: Sequence[Load]) -> None:
-        """Start a contender, give it loads, and stop it."""
+        """Start a contender, give it loads, and stop it; what goes wrong is noted."""
         self._turns += 1
         folder = self._folder / f"turn-{self._turns}"
-        async with contender.turn(folder) as running:
-            await self._idle(contender.name, running)
-            await self._loads(contender.name, running, loads)
-            self.results.memory_mb[contender.name] = memory_mb(running.pids)
+        left = list(loads)
+        try:
+            async with contender.turn(folder) as running:
+                await self._idle(contender.name, running)
+                await running.driver.run(Load("three", self.plan.warm_up_s, WARM_UP_IN_FLIGHT))
+                while left:
+                    await self._load(contender.name, running, left.pop(0))
+                self.results.memory_mb[contender.name] = memory_mb(running.pids)
+        except (Failed, LocalError) as trouble:
+            for load in left:
+                self.results.point(contender.name, load).trouble = str(trouble)
 
     async def _idle(self, name: str, running: Running) -> None:
         await asyncio.sleep(SETTLE_S)
@@ -116,19 +131,10 @@ class Bench:
         used = sum(running.account().since(before).processor_s.values())
         self.results.idle.setdefault(name, []).append(used / (time.monotonic() - began))
 
-    async def _loads(self, name: str, running: Running, loads: Sequence[Load]) -> None:
+    async def _load(self, name: str, running: Running, load: Load) -> None:
+        point, before = self.results.point(name, load), running.account()
         try:
-            await running.driver.run(Load("three", self.plan.warm_up_s, WARM_UP_IN_FLIGHT))
+            outcome = await running.driver.run(load)
+            point.take(outcome, running.account().since(before))
         except Failed as trouble:
-            for load in loads:
-                self.results.point(name, load).trouble = str(trouble)
-            return
-        for load in loads:
-            point = self.results.point(name, load)
-            before = running.account()
-            try:
-                outcome = await running.driver.run(load)
-            except Failed as trouble:
-                point.trouble = str(trouble)
-            else:
-                point.take(outcome, running.account().since(before))
+            point.trouble = str(trouble)

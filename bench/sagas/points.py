@@ -13,7 +13,7 @@ from bench.sagas.loops import Load, Outcome
 TAIL_SAMPLES_MIN = 1_000
 """Below which a p99.9 is the worst sample and says nothing."""
 
-MEANT_FOR_US = frozenset({"Kafka", "NATS", "client", "PostgreSQL"})
+BESIDE = frozenset({"Kafka", "NATS", "client", "PostgreSQL"})
 """Processes that are not the contender itself but its broker, its database, or the load."""
 
 
@@ -73,11 +73,7 @@ class Point:
     @property
     def own_processor_ms(self) -> float:
         """Processor time for each saga without broker, database and load."""
-        return self.processor_ms(*(set(self.processor_s) - MEANT_FOR_US)) if self._own else 0.0
-
-    @property
-    def _own(self) -> bool:
-        return bool(set(self.processor_s) - MEANT_FOR_US)
+        return self.processor_ms(*(set(self.processor_s) - BESIDE))
 
     def each(self, total: float) -> float:
         """Return a total divided by the sagas."""

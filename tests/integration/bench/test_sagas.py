@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bench.sagas import installing, killing, scale
-from bench.sagas.contender import Contender, NotMeasured, Running
+from bench.sagas.contender import Contender, NotMeasured, Program, Running
 from bench.sagas.embedded import Embedded
-from bench.sagas.kafka import Bare, Brokers, Folkmoot
+from bench.sagas.kafka import PYTHON, Bare, Brokers, Folkmoot
 from bench.sagas.loops import Load
 from bench.sagas.measuring import Bench, Plan
 from bench.sagas.peers import DbosOnSqlite, Restate
@@ -147,6 +147,23 @@ async def test_peers_where_they_are_installed(tmp_path: Path) -> None:
     for contender in contenders:
         shapes = {p.load.shape for p in results.measured() if p.contender == contender.name}
         assert shapes == {"three", "undo", "wide"}
+
+
+@pytest.mark.timeout(SLOW_S)
+async def test_what_does_not_start_is_told_and_the_rest_is_measured(tmp_path: Path) -> None:
+    class Broken(Embedded):
+        name = "broken"
+
+        async def start(self, stack: AsyncExitStack, folder: Path) -> Running:
+            await Program(PYTHON, folder / "broken.log", "no_such_program").start()
+            raise AssertionError
+
+    async with Bench([Broken(), Embedded()], tmp_path, SMALL) as bench:
+        await bench.closed()
+    assert bench.results.find("Folkmoot embedded", "three", 1) is not None
+    trouble = {p.trouble for p in bench.results.points.values() if p.contender == "broken"}
+    assert len(trouble) == 1
+    assert "no_such_program" in trouble.pop()
 
 
 async def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:

@@ -56,12 +56,23 @@ async def test_an_open_loop_is_the_same_each_time() -> None:
     assert 5 < len(first.latencies_ms) == len(second.latencies_ms)
 
 
-async def test_what_goes_wrong_in_a_saga_is_raised() -> None:
-    async def one(number: int) -> None:
-        raise ValueError("as it should not end")
+@pytest.mark.parametrize("rate", [0, 100])
+async def test_what_goes_wrong_in_a_saga_is_raised_and_ends_the_loop(rate: float) -> None:
+    begun = 0
 
+    async def one(number: int) -> None:
+        nonlocal begun
+        begun += 1
+        if number == 3:
+            raise ValueError("as it should not end")
+        await asyncio.sleep(0.001)
+
+    load = Load("three", seconds=1, in_flight=2, per_second=rate)
     with pytest.raises(ValueError, match="as it should not end"):
-        await run(Load("three", seconds=1, in_flight=2), one, count())
+        await run(load, one, count())
+    so_many = begun
+    await asyncio.sleep(0.05)
+    assert begun == so_many
 
 
 def test_a_rate_counts_what_ended_within_the_window() -> None:
