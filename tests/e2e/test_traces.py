@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,8 +12,12 @@ from pathlib import Path
 import pytest
 from collector import Collector
 from opentelemetry import trace
+from running import environment
 
 from folkmoot import Agent, Client, LeaderContext, Permanent, Retry, SagaFailed, Step, StepContext
+from folkmoot.cli.output import CommandError
+from folkmoot.cli.retelling import Told, retell
+from folkmoot.core.tracing import Span
 from folkmoot.mesh import Mesh
 from folkmoot.runtime.clock import SystemClock
 from folkmoot.runtime.propagation import within
@@ -340,3 +346,78 @@ async def second_orchestrator(mesh: Mesh) -> AsyncIterator[Service]:
     yield service
     service.stop()
     await running
+
+
+# -- the same, from the history -------------------------------------------------------------------
+
+
+async def test_the_history_tells_the_same_spans_as_were_exported(
+    kitchen: Kitchen, collector: Collector, both: Both
+) -> None:
+    kitchen.failures = 1
+    saga = await both[1].submit("kitchen", "onion")
+    await saga.result(timeout_s=20)
+    await eventually(lambda: len(collector.edges(saga.saga_id)) == len(PLAIN) + 3)
+    exported = {
+        (span.name, span.span_id, span.parent, span.began_at, span.ended_at)
+        for span in collector.spans(saga.saga_id).values()
+        if not span.name.startswith(("breaker", "call"))
+    }
+    told = await complete(both[0], saga.saga_id)
+    assert exported == {
+        (s.name, f"{s.span_id:016x}", f"{s.parent:016x}" if s.parent else "", *ns(s))
+        for s in told.spans
+        if not s.name.startswith("call")
+    }
+    [call] = [span for span in told.spans if span.name.startswith("call")]
+    assert f"{call.span_id:016x}" in collector.spans(saga.saga_id)
+
+
+def ns(span: Span) -> tuple[int, int]:
+    return span.began_at * 1_000_000, span.ended_at * 1_000_000
+
+
+async def complete(mesh: Mesh, saga_id: str) -> Told:
+    """Return what the history tells when the event store has all of it."""
+    async with asyncio.timeout(20):
+        while True:
+            told = await retell(mesh.bus, saga_id, 0)
+            runs = sum(span.name.startswith("invoke_agent") for span in told.spans)
+            attempts = sum(span.kind == "producer" for span in told.spans)
+            if told.spans and not told.open and runs == attempts:
+                return told
+            await asyncio.sleep(0.02)
+
+
+async def test_the_command_shows_a_saga_that_is_not_over(kitchen: Kitchen, both: Both) -> None:
+    kitchen.may_end.clear()
+    saga = await both[1].submit("kitchen", "onion")
+    await kitchen.begun.wait()
+    told = await under_way(both[0], saga.saga_id)
+    assert sorted(s.name for s in told.spans if s.span_id in told.open) == [
+        "invoke_agent cook",
+        "saga kitchen",
+        "step chop",
+    ]
+    command = [sys.executable, "-m", "folkmoot.cli", "trace", saga.saga_id, "--bus"]
+    process = await asyncio.create_subprocess_exec(
+        *command, both[0].bus.address, env=environment(), stdout=-1, stderr=-2
+    )
+    shown, _ = await asyncio.wait_for(process.communicate(), 50)
+    kitchen.may_end.set()
+    await saga.result(timeout_s=20)
+    assert process.returncode == 0, shown.decode()
+    assert "saga kitchen  open" in shown.decode()
+    assert "└─ invoke_agent cook" in shown.decode()
+    assert "critical path: plan" in shown.decode()
+
+
+async def under_way(mesh: Mesh, saga_id: str) -> Told:
+    """Return what the history tells when the event store knows of the run that was begun."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(CommandError):
+                told = await retell(mesh.bus, saga_id, SystemClock().now())
+                if len(told.open) == 3:
+                    return told
+            await asyncio.sleep(0.02)

@@ -82,13 +82,17 @@ class Sampler:
     """Decides by its id alone whether a trace is exported: `ratio` of them are, from 0 to 1.
 
     It is OpenTelemetry's TraceIdRatioBased below its ParentBased, so that whoever has the same
-    ratio decides the same. The saga's spans are exported all the same if it fails.
+    ratio decides the same. The saga's spans are exported all the same if it fails. With
+    `everything` so is every trace, whatever its publisher's was.
     """
 
     ratio: float = 1.0
+    everything: bool = False
 
     def sampled(self, context: TraceContext) -> bool:
         """Return whether the whole trace is exported, however the saga ends."""
+        if self.everything:
+            return True
         if context.decided is not None:
             return context.decided
         drawn = context.trace_id & ((1 << _RATIO_BITS) - 1)

@@ -31,20 +31,13 @@ from folkmoot.core.saga.events import (
 from folkmoot.core.saga.state import Saga, SagaState, Step, Tried
 from folkmoot.core.tracing import schema
 from folkmoot.core.tracing.context import Sampler, TraceContext, saga_context, span_id
-from folkmoot.core.tracing.spans import Link, Moment, Span, Value
+from folkmoot.core.tracing.spans import Kind, Link, Moment, Span, Value
 
 REMEMBERED_TOLD_MAX = 1_000
 """Attempts that are told at once when a saga turns back that was not sampled."""
 
 UNANSWERED = "terminated"
 """The error of a call that its saga's termination left without an answer."""
-
-_TERMINAL: Mapping[type, str] = {
-    SagaCompleted: "completed",
-    SagaCompensated: "compensated",
-    SagaFailed: "failed",
-    SagaTerminated: "terminated",
-}
 
 
 class SagaSpans:
@@ -61,6 +54,18 @@ class SagaSpans:
             return ()
         sampled = self._sampler.sampled(saga_context(saga.saga_id, saga.traceparent))
         return project(_Telling(saga, position.at, sampled), event)
+
+
+def under_way(state: SagaState, saga_id: str, now: int) -> Sequence[Span]:
+    """Return the spans of a saga that have not ended, as if they ended `now`; its own is the first.
+
+    None if it has ended, or is not known.
+    """
+    saga = state.sagas.get(saga_id)
+    if saga is None:
+        return ()
+    telling = _Telling(saga, now, sampled=True)
+    return [telling.whole("open", None), *telling.unanswered(None)]
 
 
 class _Telling:
@@ -193,30 +198,39 @@ class _Telling:
 
     def terminated(self, event: SagaTerminated) -> Sequence[Span]:
         before = [] if self._is_told else self._remembered()
-        cut = [
-            self._attempt(step, self._at, UNANSWERED)
+        root = self.whole("terminated", event.failure.kind)
+        return [*before, *self.unanswered(UNANSWERED), root]
+
+    def unanswered(self, error: str | None) -> list[Span]:
+        """Return the attempts that are under way, as if they ended now."""
+        return [
+            self._attempt(step, self._at, error)
             if step.phase == "running"
-            else self._undo(step, UNANSWERED, ())
+            else self._undo(step, error, ())
             for step in self._steps()
             if step.called
         ]
-        return [*before, *cut, *self._root(event)]
 
-    def ended(self, event: SagaCompleted | SagaCompensated | SagaFailed) -> Sequence[Span]:
-        return self._root(event) if self._is_told else ()
+    def completed(self, _event: SagaCompleted) -> Sequence[Span]:
+        return (self.whole("completed", None),) if self._is_told else ()
 
-    def _root(self, event: Any) -> Sequence[Span]:
+    def compensated(self, event: SagaCompensated) -> Sequence[Span]:
+        return (self.whole("compensated", event.failure.kind),)
+
+    def given_up(self, event: SagaFailed) -> Sequence[Span]:
+        return (self.whole("failed", event.failure.kind),)
+
+    def whole(self, state: str, error: str | None) -> Span:
+        """Return the span of the saga, as if it ended now."""
         saga = self._saga
-        error = None if isinstance(event, SagaCompleted) else event.failure.kind
         attributes: dict[str, Value] = {
             schema.TEAM: saga.team,
-            schema.SAGA_STATE: _TERMINAL[type(event)],
+            schema.SAGA_STATE: state,
             schema.SAGA_STEPS: len(saga.steps),
         }
+        times = (saga.opened_at, self._at)
         name = f"saga {saga.team}"
-        return (
-            self._span(name, saga.saga_id, saga.opened_at, self._at, "internal", error, attributes),
-        )
+        return self._span(name, saga.saga_id, *times, error=error, attributes=attributes)
 
     def _span(
         self,
@@ -224,7 +238,7 @@ class _Telling:
         identity: str,
         began_at: int,
         ended_at: int,
-        kind: Any = "internal",
+        kind: Kind = "internal",
         error: str | None = None,
         attributes: Mapping[str, Value] | None = None,
         moments: Sequence[Moment] = (),
@@ -266,7 +280,7 @@ _PROJECTIONS: Mapping[type, Callable[[_Telling, Any], Sequence[Span]]] = {
     ControlAccepted: _Telling.controlled,
     SagaResumed: _Telling.resumed,
     SagaTerminated: _Telling.terminated,
-    SagaCompleted: _Telling.ended,
-    SagaCompensated: _Telling.ended,
-    SagaFailed: _Telling.ended,
+    SagaCompleted: _Telling.completed,
+    SagaCompensated: _Telling.compensated,
+    SagaFailed: _Telling.given_up,
 }

@@ -48,6 +48,10 @@ class WorkerSpans:
         failure = None if event.failure is None else event.failure.kind
         return (self._run(running, position.at, failure, {schema.MEMBER: event.member}),)
 
+    def under_way(self, state: WorkerState, now: int) -> Sequence[Span]:
+        """Return the spans of runs that have not ended, as if they ended `now`."""
+        return [self._run(each, now, None, {}) for each in state.calls.values() if each.run > 0]
+
     def _run(
         self, running: OpenCall, ended_at: int, error: str | None, more: dict[str, Value]
     ) -> Span:

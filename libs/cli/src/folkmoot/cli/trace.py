@@ -1,0 +1,123 @@
+"""`folkmoot trace`: where the time of a saga went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from folkmoot.cli.connection import BusOption, JsonOption, run
+from folkmoot.cli.output import moment, show
+from folkmoot.cli.retelling import Told, retell
+from folkmoot.cli.timeline import Node, bar, critical_path, tree, walk
+from folkmoot.core.tracing import schema
+from folkmoot.runtime.clock import SystemClock
+
+BAR_WIDTH = 32
+MS_PER_S = 1000
+
+
+def trace(
+    saga_id: Annotated[str, typer.Argument(metavar="SAGA")],
+    bus: BusOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a saga's trace: every attempt and run, when and for how long, and the critical path.
+
+    It is made from the saga's history; no collector is needed, and any past saga has one.
+    """
+    now = SystemClock().now()
+    told = run(lambda connected: retell(connected, saga_id, now), bus)
+    roots = tree(told.spans)
+    if as_json:
+        show(_as_json(roots, told), True, str)
+    else:
+        show(roots, False, lambda nodes: _drawn(nodes, told))
+
+
+def _as_json(roots: Sequence[Node], told: Told) -> list[dict[str, Any]]:
+    return [
+        asdict(node.span)
+        | {
+            "trace_id": f"{node.span.trace_id:032x}",
+            "span_id": f"{node.span.span_id:016x}",
+            "parent": f"{node.span.parent:016x}" if node.span.parent else None,
+            "links": [f"{link.span_id:016x}" for link in node.span.links],
+            "open": node.span.span_id in told.open,
+            "critical": node.critical,
+        }
+        for _, node in walk(roots)
+    ]
+
+
+def _drawn(roots: Sequence[Node], told: Told) -> RenderableType:
+    return Group(*(part for root in roots for part in _picture(root, told)))
+
+
+def _picture(root: Node, told: Told) -> list[RenderableType]:
+    span = root.span
+    state = span.attributes.get(schema.SAGA_STATE, "")
+    head = Text.assemble(
+        (span.name, "bold"),
+        f"  {state}  {moment(span.began_at)}  {duration(root.duration_ms)}",
+        (f"  trace {span.trace_id:032x}", "dim"),
+    )
+    return [head, _table(root, told), _summary(root)]
+
+
+def _table(root: Node, told: Told) -> Table:
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for justify in ("left", "right", "right", "left"):
+        made.add_column(justify=justify, no_wrap=True)
+    begin, end = root.span.began_at, root.span.ended_at
+    for lines, node in walk(root.children):
+        running = node.span.span_id in told.open
+        made.add_row(
+            Text.assemble((lines, "dim"), (_label(node), _style(node, running))),
+            f"+{duration(node.span.began_at - begin)}",
+            Text(f"{duration(node.duration_ms)}{' …' if running else ''}"),
+            Text(bar(node, begin, end, BAR_WIDTH), _style(node, running)),
+        )
+    return made
+
+
+def _label(node: Node) -> str:
+    said, label = node.span.attributes, node.span.name
+    if node.span.kind == "producer" and said[schema.ATTEMPT] != 1:
+        label += f", attempt {said[schema.ATTEMPT]}"
+    if node.span.kind == "producer" and str(said[schema.STEP_ID]) not in label:
+        label += f" ({said[schema.STEP_ID]})"
+    if said.get(schema.RUN, 1) != 1:
+        label += f", run {said[schema.RUN]}"
+    reasons = [node.span.error, *(each.name for each in node.span.moments)]
+    told = " ".join(reason for reason in reasons if reason)
+    return f"{label}: {told}" if told else label
+
+
+def _style(node: Node, running: bool) -> str:
+    colour = "red" if node.span.error else "cyan" if running else "green"
+    return f"bold {colour}" if node.critical else f"dim {colour}"
+
+
+def _summary(root: Node) -> Text:
+    path = critical_path(root)
+    parts = " → ".join(f"{node.span.name} {duration(node.duration_ms)}" for node in path)
+    between = root.duration_ms - sum(node.duration_ms for node in path)
+    return Text(f"critical path: {parts or 'nothing'}; between them {duration(between)}", "bold")
+
+
+def duration(ms: int) -> str:
+    """Return a duration as people say it."""
+    if ms < MS_PER_S:
+        return f"{ms} ms"
+    if ms < 100 * MS_PER_S:
+        return f"{ms / MS_PER_S:.2f} s"
+    minutes, seconds = divmod(ms // MS_PER_S, 60)
+    return (
+        f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
+    )
