@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from folkmoot.cli.retelling import Told, retell
 from folkmoot.core.tracing import Span
 from folkmoot.mesh import Mesh
 from folkmoot.runtime.clock import SystemClock
+from folkmoot.runtime.logs import JsonLines
 from folkmoot.runtime.propagation import within
 from folkmoot.runtime.seat import Role
 from folkmoot.runtime.service import Service
@@ -208,6 +210,21 @@ async def test_nothing_that_a_task_or_a_failure_says_is_in_its_trace(
     said = b"".join(span.bits for span in collector.received)
     assert b"secret sauce" not in said
     assert b"onion" not in said
+
+
+async def test_nothing_that_a_task_or_a_failure_says_is_logged(
+    kitchen: Kitchen, both: Both, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    kitchen.failures = 1
+    saga = await both[1].submit("kitchen", "onion")
+    await saga.result(timeout_s=20)
+    kitchen.burnt = True
+    await ends_badly(both[1])
+    logged = "".join(map(JsonLines().format, caplog.records))
+    assert "onion" not in logged
+    assert "secret sauce" not in logged
+    assert "too hot" not in logged
 
 
 # -- context ------------------------------------------------------------------------------------

@@ -14,11 +14,12 @@ from folkmoot.core.tracing import Span
 
 @dataclass(slots=True)
 class Node:
-    """A span and what it consists of, in the order of their beginning."""
+    """A span and what it consists of, in the order of their beginning, less what is `hidden`."""
 
     span: Span
     children: list[Node] = field(default_factory=list)
     critical: bool = False
+    hidden: int = 0
 
     @property
     def duration_ms(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +24,9 @@ MS_PER_S = 1000
 
 def trace(
     saga_id: Annotated[str, typer.Argument(metavar="SAGA")],
+    calls: Annotated[
+        bool, typer.Option("--calls", help="Show each journaled call, and not only how many.")
+    ] = False,
     bus: BusOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,7 +40,7 @@ def trace(
     if as_json:
         show(_as_json(roots, told), True, str)
     else:
-        show(roots, False, lambda nodes: _drawn(nodes, told))
+        show(roots, False, lambda nodes: _drawn(nodes, told, calls))
 
 
 def _as_json(roots: Sequence[Node], told: Told) -> list[dict[str, Any]]:
@@ -55,11 +58,11 @@ def _as_json(roots: Sequence[Node], told: Told) -> list[dict[str, Any]]:
     ]
 
 
-def _drawn(roots: Sequence[Node], told: Told) -> RenderableType:
-    return Group(*(part for root in roots for part in _picture(root, told)))
+def _drawn(roots: Sequence[Node], told: Told, calls: bool) -> RenderableType:
+    return Group(*(part for root in roots for part in _picture(root, told, calls)))
 
 
-def _picture(root: Node, told: Told) -> list[RenderableType]:
+def _picture(root: Node, told: Told, calls: bool) -> list[RenderableType]:
     span = root.span
     state = span.attributes.get(schema.SAGA_STATE, "")
     head = Text.assemble(
@@ -67,15 +70,15 @@ def _picture(root: Node, told: Told) -> list[RenderableType]:
         f"  {state}  {moment(span.began_at)}  {duration(root.duration_ms)}",
         (f"  trace {span.trace_id:032x}", "dim"),
     )
-    return [head, _table(root, told), _summary(root)]
+    return [head, _table(root, told, calls), _summary(root)]
 
 
-def _table(root: Node, told: Told) -> Table:
+def _table(root: Node, told: Told, calls: bool) -> Table:
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for justify in ("left", "right", "right", "left"):
         made.add_column(justify=justify, no_wrap=True)
     begin, end = root.span.began_at, root.span.ended_at
-    for lines, node in walk(root.children):
+    for lines, node in walk(root.children if calls else _without_calls(root)):
         running = node.span.span_id in told.open
         made.add_row(
             Text.assemble((lines, "dim"), (_label(node), _style(node, running))),
@@ -86,6 +89,19 @@ def _table(root: Node, told: Told) -> Table:
     return made
 
 
+def _without_calls(root: Node) -> list[Node]:
+    """Return what the root consists of, where runs say how many calls they journaled instead."""
+    shown = []
+    for node in root.children:
+        inner = [each for each in _without_calls(node) if not _is_call(each)]
+        shown.append(replace(node, children=inner, hidden=len(node.children) - len(inner)))
+    return shown
+
+
+def _is_call(node: Node) -> bool:
+    return node.span.name.startswith("call ")
+
+
 def _label(node: Node) -> str:
     said, label = node.span.attributes, node.span.name
     if node.span.kind == "producer" and said[schema.ATTEMPT] != 1:
@@ -94,6 +110,8 @@ def _label(node: Node) -> str:
         label += f" ({said[schema.STEP_ID]})"
     if said.get(schema.RUN, 1) != 1:
         label += f", run {said[schema.RUN]}"
+    if node.hidden:
+        label += f", {node.hidden} calls journaled"
     reasons = [node.span.error, *(each.name for each in node.span.moments)]
     told = " ".join(reason for reason in reasons if reason)
     return f"{label}: {told}" if told else label

@@ -10,7 +10,7 @@ of its own. https://www.w3.org/TR/trace-context/
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -22,6 +22,7 @@ NO_SPAN = 0
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SAMPLED = 0x01
 _RATIO_BITS = 64
+_RATIO_MASK = (1 << _RATIO_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,10 @@ class Sampler:
 
     ratio: float = 1.0
     everything: bool = False
+    _bound: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_bound", round(self.ratio * (1 << _RATIO_BITS)))
 
     def sampled(self, context: TraceContext) -> bool:
         """Return whether the whole trace is exported, however the saga ends."""
@@ -95,5 +100,4 @@ class Sampler:
             return True
         if context.decided is not None:
             return context.decided
-        drawn = context.trace_id & ((1 << _RATIO_BITS) - 1)
-        return drawn < round(self.ratio * (1 << _RATIO_BITS))
+        return (context.trace_id & _RATIO_MASK) < self._bound

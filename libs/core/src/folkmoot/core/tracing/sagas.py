@@ -48,12 +48,15 @@ class SagaSpans:
 
     def __call__(self, state: SagaState, event: Any, position: Position) -> Sequence[Span]:
         """Return the spans that end with `event`; see `Projection`."""
-        project = _PROJECTIONS.get(type(event))
-        saga = None if project is None else state.sagas.get(event.saga_id)
-        if project is None or saga is None:
+        if (project := _PROJECTIONS.get(type(event))) is None:
             return ()
-        sampled = self._sampler.sampled(saga_context(saga.saga_id, saga.traceparent))
-        return project(_Telling(saga, position.at, sampled), event)
+        if (saga := state.sagas.get(event.saga_id)) is None:
+            return ()
+        trace = saga_context(saga.saga_id, saga.traceparent)
+        sampled = self._sampler.sampled(trace)
+        if not sampled and saga.phase != "compensating" and project not in _TURNS:
+            return ()
+        return project(_Telling(saga, trace, position.at, sampled), event)
 
 
 def under_way(state: SagaState, saga_id: str, now: int) -> Sequence[Span]:
@@ -64,16 +67,16 @@ def under_way(state: SagaState, saga_id: str, now: int) -> Sequence[Span]:
     saga = state.sagas.get(saga_id)
     if saga is None:
         return ()
-    telling = _Telling(saga, now, sampled=True)
+    trace = saga_context(saga_id, saga.traceparent)
+    telling = _Telling(saga, trace, now, sampled=True)
     return [telling.whole("open", None), *telling.unanswered(None)]
 
 
 class _Telling:
-    """One saga, before the event that is told of."""
+    """One saga that is told of, before the event that something ends with."""
 
-    def __init__(self, saga: Saga, at: int, sampled: bool) -> None:
-        self._saga, self._at, self._sampled = saga, at, sampled
-        self._trace: TraceContext = saga_context(saga.saga_id, saga.traceparent)
+    def __init__(self, saga: Saga, trace: TraceContext, at: int, sampled: bool) -> None:
+        self._saga, self._trace, self._at, self._sampled = saga, trace, at, sampled
 
     @property
     def _is_told(self) -> bool:
@@ -102,7 +105,7 @@ class _Telling:
 
     def _answered(self, step_id: str, error: str | None, *moments: Moment) -> Sequence[Span]:
         step = self._saga.find(step_id)
-        if not self._is_told or step is None or step.phase != "running":
+        if step is None or step.phase != "running":
             return ()
         return (self._attempt(step, self._at, error, moments),)
 
@@ -180,8 +183,6 @@ class _Telling:
     # -- control, and the end ---------------------------------------------------------------
 
     def controlled(self, event: ControlAccepted) -> Sequence[Span]:
-        if not self._is_told:
-            return ()
         attributes = {schema.CONTROL: event.control, schema.ACTOR: event.actor}
         if event.step_id:
             attributes[schema.STEP_ID] = event.step_id
@@ -190,7 +191,7 @@ class _Telling:
 
     def resumed(self, _event: SagaResumed) -> Sequence[Span]:
         began_at = self._saga.paused_at
-        if not self._is_told or began_at is None:
+        if began_at is None:
             return ()
         attributes = {schema.ACTOR: self._saga.paused_by}
         name = f"{self._saga.saga_id}/paused/{began_at}"
@@ -212,7 +213,7 @@ class _Telling:
         ]
 
     def completed(self, _event: SagaCompleted) -> Sequence[Span]:
-        return (self.whole("completed", None),) if self._is_told else ()
+        return (self.whole("completed", None),)
 
     def compensated(self, event: SagaCompensated) -> Sequence[Span]:
         return (self.whole("compensated", event.failure.kind),)
@@ -266,6 +267,9 @@ class _Telling:
 def _lost(step: Step) -> bool:
     return step.phase not in ("succeeded", "skipped")
 
+
+_TURNS = (_Telling.turned, _Telling.terminated)
+"""From where on a saga is told that was not sampled."""
 
 _PROJECTIONS: Mapping[type, Callable[[_Telling, Any], Sequence[Span]]] = {
     StepSucceeded: _Telling.succeeded,
