@@ -44,12 +44,16 @@ class Kitchen:
         self.may_end.set()
         self.seen: list[tuple[str, str]] = []
         self.agent.plan(self.plan)
+        self.agent.aggregate(self.serve)
         chop = self.agent.step("chop")(self.chop)
         chop.compensate(self.unchop)
         self.agent.step("fry", retry=QUICK)(self.fry)
 
     async def plan(self, ctx: LeaderContext, task: str) -> list[Step]:
         return [Step("chop", task), Step("fry", task, needs=["chop"])]
+
+    async def serve(self, ctx: LeaderContext, results: dict[str, str]) -> str:
+        return results["fry"]
 
     async def chop(self, ctx: StepContext, task: str) -> str:
         self.see("chop")
@@ -420,7 +424,7 @@ async def test_the_command_shows_a_saga_that_is_not_over(kitchen: Kitchen, both:
     process = await asyncio.create_subprocess_exec(
         *command, both[0].bus.address, env=environment(), stdout=-1, stderr=-2
     )
-    shown, _ = await asyncio.wait_for(process.communicate(), 50)
+    shown, _ = await asyncio.wait_for(process.communicate(), 100)
     kitchen.may_end.set()
     await saga.result(timeout_s=20)
     assert process.returncode == 0, shown.decode()
