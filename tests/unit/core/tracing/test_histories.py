@@ -91,7 +91,10 @@ def test_every_saga_that_ended_is_one_whole_trace(path: Path) -> None:
         ended += 1
         assert all(span.parent == root.span_id for span in spans if span is not root)
         assert all(root.began_at <= s.began_at <= s.ended_at <= root.ended_at for s in spans)
-        assert all(link.span_id in ids for span in spans for link in span.links)
+        for span in spans:
+            links = {str(link.attributes[schema.LINK]): link for link in span.links}
+            assert links.keys() <= {"compensates", "child", "parent"}
+            assert "compensates" not in links or links["compensates"].span_id in ids
     assert ended > 10
 
 
@@ -154,3 +157,16 @@ def test_a_traced_machine_makes_the_same_state() -> None:
                 machine.apply(plain, event, position)
                 wrapped.apply(traced, event, position)
     assert plain == traced
+
+
+def test_a_saga_and_the_step_that_runs_it_are_linked_both_ways() -> None:
+    [path] = [path for path in SAGAS if "children" in path.name]
+    spans = of_sagas(path, ALL)
+    places = {(span.trace_id, span.span_id) for span in spans}
+
+    def linked(to: str) -> set[tuple[int, int]]:
+        links = [link for span in spans for link in span.links]
+        return {(k.trace_id, k.span_id) for k in links if k.attributes[schema.LINK] == to}
+
+    assert linked("child") & places
+    assert linked("parent") & places

@@ -50,7 +50,7 @@ def _as_json(roots: Sequence[Node], told: Told) -> list[dict[str, Any]]:
             "trace_id": f"{node.span.trace_id:032x}",
             "span_id": f"{node.span.span_id:016x}",
             "parent": f"{node.span.parent:016x}" if node.span.parent else None,
-            "links": [f"{link.span_id:016x}" for link in node.span.links],
+            "links": [f"{link.trace_id:032x}/{link.span_id:016x}" for link in node.span.links],
             "open": node.span.span_id in told.open,
             "critical": node.critical,
         }

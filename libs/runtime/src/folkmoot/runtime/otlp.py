@@ -174,7 +174,7 @@ def to_otel(span: Span, of: Resource, system: str) -> ReadableSpan:
         of,
         attributes,
         [Event(m.name, dict(m.attributes), m.at * _NS_PER_MS) for m in span.moments],
-        [Link(_context(span.trace_id, k.span_id), dict(k.attributes)) for k in span.links],
+        [Link(_context(k.trace_id, k.span_id), dict(k.attributes)) for k in span.links],
         _KINDS[span.kind],
         status=Status(StatusCode.UNSET) if error is None else Status(StatusCode.ERROR, error),
         start_time=span.began_at * _NS_PER_MS,

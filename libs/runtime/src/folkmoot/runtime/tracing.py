@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from folkmoot.bus.ports import Bus, BusError, Gossiped
 from folkmoot.contracts import subjects
@@ -28,6 +26,7 @@ from folkmoot.core.tracing import Projection, Sampler, Span, SpansEnded, Traced
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.seat import Role
 from folkmoot.runtime.settings import Settings
+from folkmoot.runtime.sheet import Sheet
 
 if TYPE_CHECKING:
     from folkmoot.runtime.otlp import SpanSender
@@ -79,6 +78,11 @@ class Tracing:
         """Export a span that no log tells."""
         if self.sender is not None:
             self.sender.put([span])
+
+    def measure(self, sheet: Sheet) -> None:
+        """Tell what became of this process's spans."""
+        sheet.put("spans_exported_total", 0 if self.sender is None else self.sender.exported)
+        sheet.put("spans_dropped_total", 0 if self.sender is None else self.sender.dropped)
 
     async def close(self) -> None:
         """Send what is left, and say so."""
@@ -192,23 +196,6 @@ class Recorder:
 
     def _note(self, offset: int) -> None:
         self.sent = max(self.sent, offset)
-
-
-class SpanCollector(Collector):
-    """What became of a process's spans, as Prometheus metrics."""
-
-    def __init__(self, service: str, sender: SpanSender) -> None:
-        self._service, self._sender = service, sender
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metrics as of now."""
-        for name, meaning, value in (
-            ("spans_exported", "Spans sent to the collector", self._sender.exported),
-            ("spans_dropped", "Spans lost: the collector is away, or slow", self._sender.dropped),
-        ):
-            family = CounterMetricFamily(f"folkmoot_{name}", meaning, labels=("service",))
-            family.add_metric((self._service,), value)
-            yield family
 
 
 def tracing(service: str, bus: Bus, settings: Settings, clock: Clock) -> Tracing:

@@ -105,7 +105,7 @@ async def worker(
             *traces.jobs,
         ),
         on_stop=membership.leave,
-        measures=(WorkerMeasure(replicas, knowledge),),
+        measures=(WorkerMeasure(replicas, knowledge), traces.measure),
         on_stopped=traces.close,
         tracing=traces,
     )

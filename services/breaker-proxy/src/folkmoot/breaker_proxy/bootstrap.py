@@ -47,7 +47,7 @@ async def service(bus: Bus, settings: BreakerProxyServiceSettings, clock: Clock)
         answer,
         jobs=(made.presence.run, *traces.jobs),
         on_stop=made.presence.leave,
-        measures=(BreakerMeasure(made.replicas, clock),),
+        measures=(BreakerMeasure(made.replicas, clock), traces.measure),
         on_stopped=traces.close,
         tracing=traces,
     )

@@ -63,6 +63,6 @@ async def service(bus: Bus, settings: SagaOrchestratorServiceSettings, clock: Cl
         jobs=(made.presence.run, keep_index, *traces.jobs),
         on_stop=made.presence.leave,
         on_stopped=traces.close,
-        measures=(SagaMeasure(made.replicas, clock),),
+        measures=(SagaMeasure(made.replicas, clock), traces.measure),
         tracing=traces,
     )

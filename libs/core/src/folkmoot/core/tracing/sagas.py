@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from folkmoot.core.children import child_id_of
 from folkmoot.core.kernel import Position
 from folkmoot.core.messages import inbox
 from folkmoot.core.saga.control_events import ControlAccepted, SagaResumed
@@ -120,13 +121,20 @@ class _Telling:
     ) -> Span:
         name = f"step {step.plan.name}" if step.kind == "step" else step.kind
         attributes = self._call(step, tried.attempt, tried.call_id)
-        began_at, ended_at = tried.called_at, tried.ended_at
+        times = (tried.called_at, tried.ended_at)
+        links = self._child(child_id_of(tried.call_id)) if step.plan.child else ()
         return self._span(
-            name, tried.call_id, began_at, ended_at, "producer", error, attributes, moments
+            name, tried.call_id, *times, "producer", error, attributes, moments, links
         )
+
+    def _child(self, child_id: str) -> tuple[Link, ...]:
+        """Return the link to the saga that a step is; it has a trace of its own, or the user's."""
+        child = saga_context(child_id, self._saga.traceparent)
+        return (Link(child.trace_id, child.root, {schema.LINK: "child"}),)
 
     def _call(self, step: Step, attempt: int, call_id: str) -> dict[str, Value]:
         to = "breaker-proxy" if step.kind == "step" else f"team.{self._saga.team}"
+        to = "saga-orchestrator" if step.plan.child else to
         return {
             schema.TEAM: self._saga.team,
             schema.STEP_ID: step.plan.id,
@@ -176,7 +184,8 @@ class _Telling:
         name = f"compensate {step.plan.name}"
         attributes = self._call(step, step.undo_attempt, step.call_id)
         attributes[schema.IN_DOUBT] = not step.succeeded
-        links = (Link(span_id(step.undoes), {schema.LINK: "compensates"}),)
+        undone = Link(self._trace.trace_id, span_id(step.undoes), {schema.LINK: "compensates"})
+        links = (undone, *(self._child(step.child_id) if step.child_id else ()))
         times = (step.called_at, self._at)
         return self._span(name, step.call_id, *times, "producer", error, attributes, moments, links)
 
@@ -230,8 +239,13 @@ class _Telling:
             schema.SAGA_STEPS: len(saga.steps),
         }
         times = (saga.opened_at, self._at)
-        name = f"saga {saga.team}"
-        return self._span(name, saga.saga_id, *times, error=error, attributes=attributes)
+        name, links = f"saga {saga.team}", list[Link]()
+        if (parent := saga.parent) is not None:
+            above = saga_context(parent.saga_id, saga.traceparent).trace_id
+            links = [Link(above, span_id(parent.call_id), {schema.LINK: "parent"})]
+        return self._span(
+            name, saga.saga_id, *times, error=error, attributes=attributes, links=links
+        )
 
     def _span(
         self,

@@ -62,7 +62,8 @@ ATTRIBUTES: Mapping[str, str] = {
     PROBE: "Whether the call is the probe of a half-open breaker",
     TOKENS: "Tokens that the run used up, as the handler reported them",
     MICROS: "What that cost, in millionths of a dollar",
-    LINK: "What the linked span is to this one: `compensates`",
+    LINK: "What this span does to the linked one (`compensates`), or what it is: the `child` "
+    "saga that a step runs, or the `parent` step that runs a saga",
     ERROR_TYPE: "The kind of the failure",
     SYSTEM: "The bus: kafka, or sqlite for the embedded one",
     OPERATION: "send, or process",

@@ -33,8 +33,9 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Another span of the same trace that this one has to do with."""
+    """Another span that this one has to do with; of another trace, perhaps."""
 
+    trace_id: int
     span_id: int
     attributes: Mapping[str, Value]
 

@@ -1,4 +1,4 @@
-"""The tables of docs/reference/tracing.md: `python -m tests.tidy.trace_tables` writes them anew."""
+"""The tables of the reference of traces; the page around them is written by hand."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from pathlib import Path
 
 from folkmoot.core.tracing.schema import ATTRIBUTES, MOMENTS, SPANS
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "tracing.md"
+PAGE = "docs/reference/tracing.md"
+_ROOT = Path(__file__).resolve().parents[2]
 _PLACE = re.compile(r"(?<=<!-- made from the schema -->\n).*(?=<!-- up to here -->)", re.DOTALL)
 
 
-def tables() -> str:
-    """Return the tables of all spans, attributes and events, as Markdown."""
+def files() -> dict[str, str]:
+    """Return the page."""
+    return {PAGE: _PLACE.sub(lambda _: _tables(), (_ROOT / PAGE).read_text())}
+
+
+def _tables() -> str:
     lines = [
         "",
         "| span | told by | kind | child of | what it is |",
@@ -30,12 +35,3 @@ def tables() -> str:
         of = ", ".join(s.word for s in SPANS.values() if moment in s.moments)
         lines.append(f"| `{moment}` | {of} | {meaning} |")
     return "\n".join([*lines, "", ""])
-
-
-def page() -> str:
-    """Return the page as it should be."""
-    return _PLACE.sub(lambda _: tables(), PAGE.read_text())
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())
