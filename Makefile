@@ -75,7 +75,7 @@ e2e: setup ## Run the whole platform, embedded and as processes
 deploy-check: setup ## Check what is deployed, without an engine
 	@$(BIN)/pytest -q -m 'not e2e' tests/deploy
 
-artefacts: setup ## Make the generated files anew: the metrics page, dashboards, manifests
+artefacts: setup ## Make the generated files anew: metrics and traces pages, dashboards, manifests
 	@$(BIN)/python -m deploy.artefacts
 
 chaos: setup ## Kill, pause and cut everything for SECONDS, drawn from SEED; ARGS=--help

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.artefacts import dashboards, kustomized, metrics_page, strimzi
+from deploy.artefacts import dashboards, kustomized, metrics_page, strimzi, traces_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
 PARTS: tuple[Callable[[], dict[str, str]], ...] = (
     metrics_page.files,
+    traces_page.files,
     dashboards.files,
     strimzi.files,
     kustomized.files,  # last: it is made from what others make

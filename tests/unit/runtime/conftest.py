@@ -43,7 +43,7 @@ from folkmoot.testing.virtual_time import LoopClock, VirtualLoop
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, type]:
     """Let time be virtual, except where threads take part."""
-    if item.path.stem == "test_on_sqlite":
+    if item.path.stem in ("test_on_sqlite", "test_sending_spans"):
         return {"real": asyncio.SelectorEventLoop}
     return {"virtual": VirtualLoop}
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from folkmoot.cli import brokers, controls, demo_command, leaders, looking, streams, tasks, views
+from folkmoot.cli import (
+    brokers,
+    controls,
+    demo_command,
+    leaders,
+    looking,
+    streams,
+    tasks,
+    trace,
+    views,
+)
 
 app = typer.Typer(
     name="folkmoot",
@@ -32,6 +42,7 @@ app.command("submit", rich_help_panel=LOOK)(tasks.submit)
 looking.register(tasks.sagas)
 controls.register(tasks.sagas)
 app.add_typer(tasks.sagas, name="sagas", rich_help_panel=LOOK)
+app.command("trace", rich_help_panel=LOOK)(trace.trace)
 app.add_typer(streams.events, name="events", rich_help_panel=LOOK)
 app.command("leaders", rich_help_panel=LOOK)(leaders.leaders)
 app.command("team", rich_help_panel=LOOK)(leaders.team)

@@ -29,9 +29,12 @@ def local_address(data_dir: Path = DATA_DIR) -> str | None:
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Return this process's environment with Folkmoot's settings added."""
+    """Return this process's environment with Folkmoot's settings added.
+
+    What is logged is for people here, if nothing else is said: they read along.
+    """
     added = {f"FOLKMOOT_{name.upper()}": str(value) for name, value in settings.items()}
-    return {**os.environ, **added}
+    return {"FOLKMOOT_LOG_FORMAT": "plain", **os.environ, **added}
 
 
 def service_specs(

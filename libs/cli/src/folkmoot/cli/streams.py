@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,8 @@ from folkmoot.sdk.errors import NoAnswer
 from folkmoot.sdk.queries import ask
 
 events = typer.Typer(help="Read streams of events.", no_args_is_help=True)
+
+Ask = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 PAGE = 500
 DATA_CHARS_MAX = 120
@@ -71,7 +74,13 @@ async def read_stream(bus: Bus, stream: str, at: int | None) -> list[Mapping[str
     Raises:
         CommandError: there is no such stream.
     """
-    if (await ask_store(bus, {"op": "version", "stream": stream}))["version"] == 0:
+    async with store(bus) as asked:
+        return await read_all(asked, stream, at)
+
+
+async def read_all(asked: Ask, stream: str, at: int | None = None) -> list[Mapping[str, Any]]:
+    """Return the same from a store that is open."""
+    if (await asked({"op": "version", "stream": stream}))["version"] == 0:
         raise CommandError(f"there is no stream {stream!r}; `folkmoot events ls` lists streams")
     found: list[Mapping[str, Any]] = []
     following: int | None = 1
@@ -79,7 +88,7 @@ async def read_stream(bus: Bus, stream: str, at: int | None) -> list[Mapping[str
         request: dict[str, Any] = {"op": "read", "stream": stream, "from_version": following}
         if at is not None:
             request |= {"op": "read-at", "version": at}
-        page = await ask_store(bus, request | {"limit": PAGE})
+        page = await asked(request | {"limit": PAGE})
         found += page["events"]
         following = page["next_version"]
     return found
@@ -87,21 +96,34 @@ async def read_stream(bus: Bus, stream: str, at: int | None) -> list[Mapping[str
 
 async def ask_store(bus: Bus, request: Mapping[str, Any]) -> Any:
     """Return the event store's answer, or the same one made from the logs if nobody answers."""
-    try:
-        return await ask(bus, "event-store", "index", request, timeout_ms=1_000)
-    except NoAnswer:
-        return await _from_logs(bus, request)
+    async with store(bus) as asked:
+        return await asked(request)
 
 
-async def _from_logs(bus: Bus, request: Mapping[str, Any]) -> Any:
-    with tempfile.TemporaryDirectory(prefix="folkmoot-index-") as folder:
-        index = Index(Path(folder))
-        try:
-            for topic, partition in log_partitions(await bus.log.topics()):
-                await _feed(bus, index, topic, partition)
+@asynccontextmanager
+async def store(bus: Bus) -> AsyncIterator[Ask]:
+    """Open the event store for some questions. If it does not answer, the logs are read, once."""
+    with ExitStack() as opened:
+        index: Index | None = None
+
+        async def asked(request: Mapping[str, Any]) -> Any:
+            nonlocal index
+            if index is None:
+                try:
+                    return await ask(bus, "event-store", "index", request, timeout_ms=1_000)
+                except NoAnswer:
+                    folder = tempfile.TemporaryDirectory(prefix="folkmoot-index-")
+                    index = Index(Path(opened.enter_context(folder)))
+                    opened.callback(index.close)
+                    await _feed_all(bus, index)
             return read_answer(json.dumps(await answer(index, request)).encode())
-        finally:
-            index.close()
+
+        yield asked
+
+
+async def _feed_all(bus: Bus, index: Index) -> None:
+    for topic, partition in log_partitions(await bus.log.topics()):
+        await _feed(bus, index, topic, partition)
 
 
 async def _feed(bus: Bus, index: Index, topic: str, partition: int) -> None:

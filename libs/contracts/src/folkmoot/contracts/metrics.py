@@ -59,6 +59,7 @@ class MetricRule:
 
 
 _ALL = ("election", "event-store", "saga-orchestrator", "breaker-proxy", "agent-worker")
+_TRACED = ("saga-orchestrator", "breaker-proxy", "agent-worker")
 _SAGAS, _BREAKERS, _ELECTION, _WORKER = (
     ("saga-orchestrator",),
     ("breaker-proxy",),
@@ -131,6 +132,14 @@ REGISTRY: tuple[MetricRule, ...] = (
         "folkmoot_event_loop_delay_seconds", "histogram", "seconds", ("service",),
         "By how much the event loop is late, looked at ten times a second", "process", _ALL,
         LOOP_BUCKETS_S,
+    ),
+    MetricRule(
+        "folkmoot_spans_exported_total", "counter", "spans", ("service",),
+        "Spans sent to the collector of traces", "process", _TRACED,
+    ),
+    MetricRule(
+        "folkmoot_spans_dropped_total", "counter", "spans", ("service",),
+        "Spans lost: the collector is away, or slower than they come", "process", _TRACED,
     ),
     _of(
         _SAGAS, "sagas_open", "gauge", "sagas",

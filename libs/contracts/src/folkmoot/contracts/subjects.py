@@ -21,6 +21,11 @@ def presence(service: str) -> str:
     return f"folkmoot.announce.members.{service}"
 
 
+def traces(service: str) -> str:
+    """Return the subject on which the processes of `service` say how far spans are exported."""
+    return f"folkmoot.announce.traces.{service}"
+
+
 def progress(saga_id: str) -> str:
     """Return the subject on which steps of a saga report progress."""
     return f"folkmoot.progress.{saga_id}"

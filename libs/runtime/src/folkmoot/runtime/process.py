@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ import uvicorn
 
 from folkmoot.bus import connect
 from folkmoot.bus.ports import AppendUncertain, Bus, BusError, BusUnavailable
+from folkmoot.runtime import logs
 from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.loop_watch import LoopWatch
 from folkmoot.runtime.metrics import registry
@@ -33,12 +33,7 @@ logger = logging.getLogger("folkmoot")
 
 def main(bootstrap: Bootstrap[T], settings: T) -> int:
     """Run the service until it is told to stop; the exit status."""
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    logs.set_up(settings.log_level, settings.log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(bootstrap, settings))

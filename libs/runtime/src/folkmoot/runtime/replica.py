@@ -24,7 +24,14 @@ from typing import Generic
 from folkmoot.bus.cancelling import alive, heed_cancellation
 from folkmoot.bus.ports import Bus, BusError, BusUnavailable, CorruptLog, Tail
 from folkmoot.contracts.envelope import prepare
-from folkmoot.core.kernel import AppendedElsewhere, LogRecord, Shard, Undecodable
+from folkmoot.core.kernel import (
+    AppendedElsewhere,
+    Local,
+    LogRecord,
+    Resign,
+    Shard,
+    Undecodable,
+)
 from folkmoot.core.kernel.machine import Machine, S
 from folkmoot.core.names import wire_name
 from folkmoot.runtime.candidacy import Absentees, Candidacy
@@ -56,8 +63,10 @@ class Replica(Generic[S]):
     """One member's copy of one shard.
 
     `on_local` is called for each local request of an entry that this replica committed as leader.
-    `on_role` is told of each change of role. While a replica reads to the end of its log for the
-    first time, it holds a place of `restoring`.
+    `on_witnessed` is called for those of the entries that it reads, which their leader may not have
+    lived to perform, and for each `Resign` of one that has. `on_role` is told of each change of
+    role. While a replica reads to the end of its log for the first time, it holds a place of
+    `restoring`.
     """
 
     def __init__(
@@ -72,6 +81,7 @@ class Replica(Generic[S]):
         on_local: Callable[[object], None] = lambda _request: None,
         on_role: Callable[[Role], None] = lambda _role: None,
         restoring: asyncio.Semaphore | None = None,
+        on_witnessed: Callable[[object], None] | None = None,
     ) -> None:
         prepare(machine.inputs)
         absentees = Absentees(HEIR_WAIT_TTLS * timing.ttl_ms)
@@ -89,7 +99,7 @@ class Replica(Generic[S]):
             self.archive,
             on_local,
         )
-        self._clock, self._on_role = clock, on_role
+        self._clock, self._on_role, self._on_witnessed = clock, on_role, on_witnessed
         self._restoring = restoring or asyncio.Semaphore()
         self._shard: Shard[S] = Shard(machine, member)
         self._term: Term[S] | None = None
@@ -301,12 +311,22 @@ class Replica(Generic[S]):
         """Take in what was read; whether any of it came from a leader."""
         heard = False
         for offset, record in records:
-            heard |= self._shard.observe(offset, record).counts
+            verdict, requests = self._shard.witness(offset, record)
+            heard |= verdict.counts
+            if self._on_witnessed is not None and verdict.counts:
+                self._tell_witnessed(record, requests)
         if records:
             self._observed_at = self._clock.monotonic()
         if heard:
             self._seat.clock.hear(self._shard.at)
         return heard
+
+    def _tell_witnessed(self, record: LogRecord, requests: Sequence[Local]) -> None:
+        assert self._on_witnessed is not None
+        for effect in requests:
+            self._on_witnessed(effect.request)
+        if isinstance(record, Resign):
+            self._on_witnessed(record)
 
     async def _claim(self, tail: Tail, ready: Channels) -> bool:
         """Claim the shard and read on to the claim's verdict, and to the end if it has won.

@@ -22,6 +22,7 @@ from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.replica import Replica
 from folkmoot.runtime.seat import NotLeading, Role
 from folkmoot.runtime.sheet import Measure
+from folkmoot.runtime.tracing import Tracing
 
 Json = Any
 Answer = Callable[[Any, Mapping[str, Json]], Json]
@@ -81,7 +82,10 @@ class Health:
 
 @dataclass
 class Service:
-    """Everything that one service does in one process."""
+    """Everything that one service does in one process.
+
+    `on_stop` is awaited before its shards are handed over, `on_stopped` when they are.
+    """
 
     name: str
     bus: Bus
@@ -91,6 +95,8 @@ class Service:
     jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
     on_stop: Callable[[], Awaitable[None]] | None = None
     measures: Sequence[Measure] = ()
+    on_stopped: Callable[[], Awaitable[None]] | None = None
+    tracing: Tracing | None = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -106,6 +112,8 @@ class Service:
                 replica.stop()
             if working:
                 await asyncio.wait(working)
+            if self.on_stopped is not None:
+                await self.on_stopped()
             for task in beside:
                 task.cancel()
 

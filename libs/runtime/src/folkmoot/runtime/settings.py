@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -52,6 +53,17 @@ class Settings(BaseSettings):
 
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
+
+    log_format: Literal["auto", "plain", "json"] = "auto"
+    """`json` is a line of JSON for each message, `plain` is for people; `auto` is plain on a
+    terminal and JSON elsewhere."""
+
+    otlp_endpoint: str = Field(default="", pattern=r"^(https?://.+)?$")
+    """Where traces go, by OTLP over gRPC: `http://127.0.0.1:4317`. Nowhere if it is empty. Headers
+    are taken from `OTEL_EXPORTER_OTLP_HEADERS`."""
+
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
+    """Share of sagas that are traced, the same for all services; those that fail always are."""
 
     snapshot_every_records: int = Field(default=25_000, ge=100)
     """Log records after which a shard gets a snapshot: they are what a restore reads again."""

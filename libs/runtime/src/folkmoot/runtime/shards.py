@@ -12,12 +12,14 @@ from folkmoot.bus.ports import Bus, Topic
 from folkmoot.contracts.topics import service_topics
 from folkmoot.core.kernel import Machine
 from folkmoot.core.messages import TASKS, inbox, log
+from folkmoot.core.tracing import Projection
 from folkmoot.runtime.candidacy import OpenCandidacy, Pace
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.presence import Presence
 from folkmoot.runtime.replica import Replica
 from folkmoot.runtime.seat import Role, ShardName
 from folkmoot.runtime.settings import Settings
+from folkmoot.runtime.tracing import Recorder, Tracing
 
 
 def shard_name(service: str, partition: int) -> ShardName:
@@ -43,8 +45,13 @@ def shards(
     settings: Settings,
     clock: Clock,
     on_local: Callable[[object], None],
+    tracing: Tracing | None = None,
+    projection: Projection[Any] | None = None,
 ) -> Shards:
-    """Return a replica of every shard of `service`. `machine` makes that of one partition."""
+    """Return a replica of every shard of `service`. `machine` makes that of one partition.
+
+    `projection` tells their spans, which are exported as `tracing` wants it.
+    """
     member, timing = settings.member(), settings.timing()
     made: list[Replica[Any]] = []
 
@@ -58,17 +65,22 @@ def shards(
         name = shard_name(service, partition)
         follows = partial(_follows, presence, partition)
         candidacy = OpenCandidacy(member, name.origin, timing, presence.members, follows, pace)
+        recorder = Recorder(name.origin, clock)
+        if tracing is not None and projection is not None:
+            recorder = tracing.recorder(name.origin, projection)
         made.append(
             Replica(
-                machine(partition),
+                recorder.traced(machine(partition)),
                 name,
                 member,
                 bus,
                 candidacy,
                 clock,
                 timing,
-                on_local=on_local,
+                on_local=recorder.performing(on_local),
+                on_role=recorder.on_role,
                 restoring=restoring,
+                on_witnessed=recorder.on_witnessed,
             )
         )
     return Shards(made, presence)

@@ -43,6 +43,7 @@ from folkmoot.core.saga import ControlAnswer
 from folkmoot.core.saga import announcement_subject as control_subject
 from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.postbox import Postbox
+from folkmoot.runtime.propagation import current_traceparent
 from folkmoot.runtime.service import QueryError
 from folkmoot.sdk.asking import Question, decided
 from folkmoot.sdk.election.candidate import SESSION_TTL_MS, Candidate
@@ -308,6 +309,8 @@ class Client:
         `definition` names one of the team's sagas. With `plan_hash`, as the state of an earlier
         saga shows it, only that very plan is run: what a deploy has changed is refused.
 
+        If this is called within a span of OpenTelemetry, the saga's trace is part of that one's.
+
         Returns:
             The saga's handle, when the task is durable.
 
@@ -322,7 +325,12 @@ class Client:
         expected = self.outcomes.expect(saga_id) if idempotency_key is None else None
         limits = None if budget is None else budget.to_core()
         wanted = Task(
-            team, to_json(task), budget=limits, definition=definition, plan_hash=plan_hash
+            team,
+            to_json(task),
+            traceparent=current_traceparent(),
+            budget=limits,
+            definition=definition,
+            plan_hash=plan_hash,
         )
         await self._postbox.send(TASKS, partition, wanted, key, event_id=key)
         return Saga(self, saga_id, partition, expected)

@@ -13,6 +13,7 @@ import logging
 import math
 import typing
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -20,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from folkmoot.core.messages import Call, Json
 from folkmoot.core.worker import SPENT
+from folkmoot.runtime.propagation import current_traceparent
 from folkmoot.sdk.errors import InvalidInput, NotAnswered
 from folkmoot.sdk.steps import MICROS, to_json
 
@@ -53,6 +55,7 @@ class Context:
     knowledge: Any
     report: Callable[[str], Awaitable[None]]
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("folkmoot.agent"))
+    calling: Callable[[str], AbstractContextManager[object]] = nullcontext
     _calls: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -86,6 +89,14 @@ class Context:
         recorded = self.call_info.recorded
         return recorded if isinstance(recorded, dict) else {}
 
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C header of the span that this runs in, for clients that do not find it there.
+
+        OpenTelemetry's instrumentations do: their spans are children of this one without it.
+        """
+        return current_traceparent()
+
     def result(self, step_id: str, cls: type[T]) -> T:
         """Return the result of a needed step as a `cls`."""
         return TypeAdapter(cls).validate_python(self.results[step_id])
@@ -106,7 +117,8 @@ class Context:
         adapter = _result_type(function)
         found, recorded = self.journal.get(f"{name}#{number}")
         if not found:
-            recorded = to_json(await _call(function, args, kwargs))
+            with self.calling(f"{name}#{number}"):
+                recorded = to_json(await _call(function, args, kwargs))
             await self.journal.put(f"{name}#{number}", recorded)
         return adapter.validate_python(recorded)
 

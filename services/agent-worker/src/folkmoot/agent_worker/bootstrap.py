@@ -18,6 +18,7 @@ from folkmoot.contracts import subjects
 from folkmoot.contracts.keys import partition_of
 from folkmoot.contracts.topics import agent_topics, team_topics
 from folkmoot.core.messages import Call, RegisterAgent, inbox, log
+from folkmoot.core.tracing.workers import WorkerSpans
 from folkmoot.core.worker import WorkerMachine, WorkerSettings
 from folkmoot.runtime.candidacy import Candidacy, ElectedCandidacy, OpenCandidacy, Pace
 from folkmoot.runtime.clock import Clock
@@ -25,11 +26,13 @@ from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.replica import Replica
 from folkmoot.runtime.seat import Role, ShardName
 from folkmoot.runtime.service import Service
+from folkmoot.runtime.tracing import Tracing, tracing
 from folkmoot.sdk.agent import Agent, Team, teams
 from folkmoot.sdk.election.membership import Candidature, Membership, partitions_of
 from folkmoot.sdk.errors import DefinitionError
 from folkmoot.sdk.knowledge import Knowledge
 
+NAME = "agent-worker"
 HALTED_LOOK_S = 0.5
 """How soon a halted team is left: a fraction of what the next election takes."""
 
@@ -86,10 +89,11 @@ async def worker(
     )
     await _register(bus, clock, member, grouped)
     knowledge = Knowledge(bus, member)
-    builder = _Builder(bus, settings, clock, membership, knowledge)
+    traces = tracing(NAME, bus, settings, clock)
+    builder = _Builder(bus, settings, clock, membership, knowledge, traces)
     replicas = [replica for team in grouped for replica in builder.replicas(team)]
     made = Service(
-        "agent-worker",
+        NAME,
         bus,
         clock,
         replicas,
@@ -98,9 +102,12 @@ async def worker(
             membership.keep_session,
             knowledge.run,
             builder.leave_what_is_halted,
+            *traces.jobs,
         ),
         on_stop=membership.leave,
-        measures=(WorkerMeasure(replicas, knowledge),),
+        measures=(WorkerMeasure(replicas, knowledge), traces.measure),
+        on_stopped=traces.close,
+        tracing=traces,
     )
     await knowledge.load()
     return made
@@ -149,8 +156,9 @@ class _Builder:
         clock: Clock,
         membership: Membership,
         knowledge: Knowledge,
+        traces: Tracing,
     ) -> None:
-        self._bus, self._settings, self._clock = bus, settings, clock
+        self._bus, self._settings, self._clock, self._traces = bus, settings, clock, traces
         self._membership, self._knowledge = membership, knowledge
         self._pace = Pace(settings.timing().ttl_ms)
         self._restoring = asyncio.Semaphore(settings.restores_max)
@@ -158,7 +166,7 @@ class _Builder:
 
     def replicas(self, team: Team) -> list[Replica[Any]]:
         """Return the replicas of a team's own shard and of its agents' partitions."""
-        host = Host(team, self._knowledge, self._clock, self._report)
+        host = Host(team, self._knowledge, self._clock, self._report, self._traces)
         made = [self._team_replica(host)]
         for agent in team.agents.values():
             made += [self._agent_replica(host, agent, p) for p in range(agent.partitions)]
@@ -219,21 +227,26 @@ class _Builder:
             host, lambda message: replica.submit(message), lambda: replica.shard.leadership.epoch
         )
 
+        spans = WorkerSpans(self._traces.sampler, service, partition)
+        recorder = self._traces.recorder(name.origin, spans)
+
         def on_role(role: Role) -> None:
+            recorder.on_role(role)
             if role is not Role.LEADING:
                 runner.abandon()
 
         replica = Replica(
-            machine,
+            recorder.traced(machine),
             name,
             self._membership.member,
             self._bus,
             candidacy,
             self._clock,
             self._settings.timing(),
-            on_local=runner.perform,
+            on_local=recorder.performing(runner.perform),
             on_role=on_role,
             restoring=self._restoring,
+            on_witnessed=recorder.on_witnessed,
         )
         return replica
 

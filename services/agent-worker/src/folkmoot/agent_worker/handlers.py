@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from folkmoot.agent_worker.tracing import RunTracing
 from folkmoot.contracts.envelope import MESSAGE_BYTES_MAX
 from folkmoot.core.kernel import Refused
 from folkmoot.core.messages import Call, Failure, Json, shift_ms
@@ -36,6 +37,7 @@ from folkmoot.core.worker import (
 )
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.seat import NotLeading
+from folkmoot.runtime.tracing import Tracing
 from folkmoot.sdk.agent import StepDefinition, Team, fit
 from folkmoot.sdk.context import Context, LeaderContext, StepContext
 from folkmoot.sdk.errors import (
@@ -80,6 +82,11 @@ class Host:
     knowledge: KnowledgeSource
     clock: Clock
     report: Callable[[Call, str], Awaitable[None]]
+    tracing: Tracing | None = None
+
+    def run_tracing(self, request: RunHandler) -> RunTracing:
+        """Return the span of one run."""
+        return RunTracing(self.tracing, self.clock, request.call, request.run)
 
 
 class _StepJournal:
@@ -230,18 +237,22 @@ class Runner:
         return call.deadline_at + shift_ms(call, self._host.clock.now())
 
     async def _invoke(self, request: RunHandler) -> Json:
-        result = _canonical(await self._handle(request), "the result")
+        traced = self._host.run_tracing(request)
+        with traced.running():
+            result = _canonical(await self._handle(request, traced), "the result")
         await self._host.knowledge.flush()
         return result
 
-    async def _handle(self, request: RunHandler) -> object:
+    async def _handle(self, request: RunHandler, traced: RunTracing) -> object:
         call, team = request.call, self._host.team
         if call.kind == "plan":
-            return await plan(team, self._context(LeaderContext, request), call.input, call.name)
+            leading = self._context(LeaderContext, request, traced)
+            return await plan(team, leading, call.input, call.name)
         if call.kind == "aggregate":
-            return await aggregate(team, self._context(LeaderContext, request), call.recorded)
+            leading = self._context(LeaderContext, request, traced)
+            return await aggregate(team, leading, call.recorded)
         definition = self._definition(call)
-        context = self._context(StepContext, request)
+        context = self._context(StepContext, request, traced)
         if call.kind == "compensate":
             await _compensate(definition, context, call)
             return None
@@ -258,7 +269,7 @@ class Runner:
             )
         return agent.steps[call.name]
 
-    def _context(self, cls: type[Context], request: RunHandler) -> Context:
+    def _context(self, cls: type[Context], request: RunHandler, traced: RunTracing) -> Context:
         call = request.call
 
         async def report(text: str) -> None:
@@ -273,6 +284,7 @@ class Runner:
             _StepJournal(request, self._submit, self._answers[call.call_id]),
             self._host.knowledge.bound(saga=call.saga_id, actor=call.idempotency_key),
             report,
+            calling=traced.calling,
         )
 
 

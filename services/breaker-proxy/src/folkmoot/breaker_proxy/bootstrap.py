@@ -7,9 +7,11 @@ from folkmoot.breaker_proxy.metrics import BreakerMeasure
 from folkmoot.breaker_proxy.settings import BreakerProxyServiceSettings
 from folkmoot.bus.ports import Bus
 from folkmoot.core.breaker import BreakerMachine
+from folkmoot.core.tracing.breakers import BreakerSpans
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
 from folkmoot.runtime.shards import create_service_topics, shards
+from folkmoot.runtime.tracing import tracing
 
 NAME = "breaker-proxy"
 
@@ -26,6 +28,7 @@ async def service(bus: Bus, settings: BreakerProxyServiceSettings, clock: Clock)
         TopicMismatch: a topic exists with settings that would lose history.
     """
     await create_service_topics(bus, settings.partitions)
+    traces = tracing(NAME, bus, settings, clock)
     made = shards(
         NAME,
         lambda partition: machine(settings, partition),
@@ -33,6 +36,8 @@ async def service(bus: Bus, settings: BreakerProxyServiceSettings, clock: Clock)
         settings,
         clock,
         announcer(bus),
+        traces,
+        BreakerSpans(traces.sampler),
     )
     return Service(
         NAME,
@@ -40,7 +45,9 @@ async def service(bus: Bus, settings: BreakerProxyServiceSettings, clock: Clock)
         clock,
         made.replicas,
         answer,
-        jobs=(made.presence.run,),
+        jobs=(made.presence.run, *traces.jobs),
         on_stop=made.presence.leave,
-        measures=(BreakerMeasure(made.replicas, clock),),
+        measures=(BreakerMeasure(made.replicas, clock), traces.measure),
+        on_stopped=traces.close,
+        tracing=traces,
     )

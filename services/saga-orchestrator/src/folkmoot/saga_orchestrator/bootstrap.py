@@ -6,9 +6,11 @@ import asyncio
 
 from folkmoot.bus.ports import Bus
 from folkmoot.core.saga import SagaMachine, SagaState
+from folkmoot.core.tracing.sagas import SagaSpans
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
 from folkmoot.runtime.shards import create_service_topics, shards
+from folkmoot.runtime.tracing import tracing
 from folkmoot.saga_orchestrator.handlers import answer
 from folkmoot.saga_orchestrator.metrics import SagaMeasure
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
@@ -32,6 +34,7 @@ async def service(bus: Bus, settings: SagaOrchestratorServiceSettings, clock: Cl
         TopicMismatch: a topic exists with settings that would lose history.
     """
     await create_service_topics(bus, settings.partitions)
+    traces = tracing(NAME, bus, settings, clock)
     made = shards(
         NAME,
         lambda partition: machine(settings, partition),
@@ -39,6 +42,8 @@ async def service(bus: Bus, settings: SagaOrchestratorServiceSettings, clock: Cl
         settings,
         clock,
         announcer(bus),
+        traces,
+        SagaSpans(traces.sampler),
     )
 
     async def keep_index() -> None:
@@ -55,7 +60,9 @@ async def service(bus: Bus, settings: SagaOrchestratorServiceSettings, clock: Cl
         clock,
         made.replicas,
         answer,
-        jobs=(made.presence.run, keep_index),
+        jobs=(made.presence.run, keep_index, *traces.jobs),
         on_stop=made.presence.leave,
-        measures=(SagaMeasure(made.replicas, clock),),
+        on_stopped=traces.close,
+        measures=(SagaMeasure(made.replicas, clock), traces.measure),
+        tracing=traces,
     )

@@ -111,6 +111,10 @@ class Shard(Generic[S]):
         """
         return self._observe(offset, record)[0]
 
+    def witness(self, offset: int, record: LogRecord) -> tuple[Verdict, list[Local]]:
+        """Take in the record at `offset`; return also the local requests that its leader had."""
+        return self._observe(offset, record)
+
     def observe_own(self, offset: int, record: LogRecord) -> list[Local]:
         """Take in a record that this member appended; return its local requests if it counts."""
         return self._observe(offset, record)[1]

@@ -38,14 +38,23 @@ from folkmoot.core.saga.state import (
     ENDED_REMEMBERED_MAX,
     NOT_UNDONE_NAMED_MAX,
     STEPS_DESCRIBED_MAX,
+    TRIED_KEPT_MAX,
     Ended,
     Saga,
     SagaState,
     Step,
+    Tried,
 )
 from folkmoot.core.saga.waiting import UNKNOWN_OUTCOMES
 
 Effects = Sequence[Effect]
+_Ending = (
+    happened.StepSucceeded
+    | happened.StepRetryScheduled
+    | happened.StepDeferred
+    | happened.StepFailed
+    | happened.StepSkipped
+)
 Terminal = Literal["completed", "compensated", "failed", "terminated"]
 
 
@@ -175,6 +184,7 @@ class Folding:
         step = self._step_or_hook(saga, event)
         step.attempt, step.call_id = event.attempt, event.call_id
         step.deadline_at, step.started, step.asked_from = event.deadline_at, False, None
+        step.called_at = at.at
         if step.began_at is None:
             step.began_at = at.at
         saga.calls += 1
@@ -197,8 +207,8 @@ class Folding:
             saga.hooks[event.step_id] = Step(_hook(event, saga.team), event.kind)
         return saga.hooks[event.step_id]
 
-    def _succeeded(self, state: SagaState, event: happened.StepSucceeded, _at: Position) -> Effects:
-        saga, step = self._ended_call(state, event.saga_id, event.step_id)
+    def _succeeded(self, state: SagaState, event: happened.StepSucceeded, at: Position) -> Effects:
+        saga, step = self._ended_call(state, event, at)
         step.phase, step.result, step.succeeded = "succeeded", event.result, True
         step.begun, step.in_doubt = True, False
         saga.committed |= step.plan.role == "pivot"
@@ -207,10 +217,10 @@ class Folding:
             pacing.done(state, saga, step)
         return ()
 
-    def _skipped(self, state: SagaState, event: happened.StepSkipped, _at: Position) -> Effects:
+    def _skipped(self, state: SagaState, event: happened.StepSkipped, at: Position) -> Effects:
         step = state.sagas[event.saga_id].steps[event.step_id]
         step.begun |= step.phase == "running"
-        saga, step = self._ended_call(state, event.saga_id, event.step_id)
+        saga, step = self._ended_call(state, event, at)
         step.phase = "skipped"
         pacing.mark_stuck(state, saga, step, False)
         pacing.done(state, saga, step)
@@ -219,7 +229,7 @@ class Folding:
     def _retried(
         self, state: SagaState, event: happened.StepRetryScheduled, at: Position
     ) -> Effects:
-        saga, step = self._ended_call(state, event.saga_id, event.step_id)
+        saga, step = self._ended_call(state, event, at)
         step.phase, step.failure, step.begun = "retrying", event.failure, True
         step.deferrals, step.deferred_since = 0, None
         step.in_doubt = event.failure.kind in UNKNOWN_OUTCOMES
@@ -228,7 +238,7 @@ class Folding:
         return ()
 
     def _deferred(self, state: SagaState, event: happened.StepDeferred, at: Position) -> Effects:
-        saga, step = self._ended_call(state, event.saga_id, event.step_id)
+        saga, step = self._ended_call(state, event, at)
         step.phase, step.failure = "deferred", event.failure
         step.deferrals += 1
         if step.deferred_since is None:
@@ -236,8 +246,8 @@ class Folding:
         pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
 
-    def _step_failed(self, state: SagaState, event: happened.StepFailed, _at: Position) -> Effects:
-        saga, step = self._ended_call(state, event.saga_id, event.step_id)
+    def _step_failed(self, state: SagaState, event: happened.StepFailed, at: Position) -> Effects:
+        saga, step = self._ended_call(state, event, at)
         step.phase, step.failure = "failed", event.failure
         step.begun |= event.begun
         pacing.mark_stuck(state, saga, step, False)
@@ -245,14 +255,17 @@ class Folding:
             saga.failed_step = event.step_id
         return ()
 
-    def _ended_call(self, state: SagaState, saga_id: str, step_id: str) -> tuple[Saga, Step]:
-        saga = state.sagas[saga_id]
-        step = saga.find(step_id)
+    def _ended_call(self, state: SagaState, event: _Ending, at: Position) -> tuple[Saga, Step]:
+        saga = state.sagas[event.saga_id]
+        step = saga.find(event.step_id)
         assert step is not None
         if step.phase == "running":
             saga.calls -= 1
+            step.ended_at = at.at
+            if isinstance(event, happened.StepRetryScheduled | happened.StepDeferred):
+                _note_try(saga, step, event.failure.kind)
         questions.forget(saga, step)
-        pacing.unwait(state, saga, step_id)
+        pacing.unwait(state, saga, event.step_id)
         return saga, step
 
     def _progressed(
@@ -305,7 +318,8 @@ class Folding:
     ) -> Effects:
         saga = state.sagas[event.saga_id]
         step = saga.steps[event.step_id]
-        step.phase, step.call_id = "compensating", event.call_id
+        step.undoes = step.undoes or step.call_id
+        step.phase, step.call_id, step.called_at = "compensating", event.call_id, at.at
         step.undo_attempt, step.deadline_at = event.attempt, event.deadline_at
         step.asked_from = None
         pacing.take(state, saga, step.plan.id)
@@ -418,6 +432,13 @@ def _answered(state: SagaState, answer: ControlAnswer) -> Effects:
     while len(state.controls) > CONTROLS_REMEMBERED_MAX:
         state.controls.popitem(last=False)
     return (Local(Announce(announcement_subject(answer.request_id), answer)),)
+
+
+def _note_try(saga: Saga, step: Step, failure: str) -> None:
+    if len(saga.tried) < TRIED_KEPT_MAX:
+        plan, call_id = step.plan, step.call_id
+        tried = Tried(plan.id, call_id, step.attempt, step.called_at, step.ended_at, failure)
+        saga.tried.append(tried)
 
 
 def _hook(event: happened.StepScheduled, team: str) -> PlannedStep:

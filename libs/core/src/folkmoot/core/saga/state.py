@@ -25,6 +25,9 @@ STEPS_DESCRIBED_MAX = 200
 NOT_UNDONE_NAMED_MAX = 100
 """Skipped compensations that a saga's result names."""
 
+TRIED_KEPT_MAX = 100
+"""Attempts without success that an open saga remembers, for its trace; the log has all of them."""
+
 CONTROLS_REMEMBERED_MAX = 5_000
 """Answers to requests that can be asked for; whoever asked did so moments ago."""
 
@@ -73,6 +76,18 @@ class Reply:
     actor: str
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An attempt that did not succeed, as `failure` says, and was followed by another."""
+
+    step_id: str
+    call_id: str
+    attempt: int
+    called_at: int
+    ended_at: int
+    failure: str
+
+
 @dataclass(slots=True)
 class Step:
     """One step, or one of the leader's hooks, of an open saga.
@@ -83,6 +98,8 @@ class Step:
     `in_doubt` that the last one that was let in may even have succeeded; `deferrals` counts the
     refusals of the present one, `started` says that a worker has begun it, and `asked_from` where
     that is if it has asked anything. `child_id` is the saga that the last attempt runs, if one.
+    `called_at` is when the last call was made, `ended_at` when the last forward call ended, and
+    `undoes`, once it is being undone, which call that was.
     """
 
     plan: PlannedStep
@@ -112,6 +129,9 @@ class Step:
     asked_from: Address | None = None
     failure: Failure | None = None
     child_id: str = ""
+    called_at: int = 0
+    ended_at: int = 0
+    undoes: str = ""
 
     @property
     def scheduled(self) -> bool:
@@ -144,6 +164,7 @@ class Saga:
     `parent` says whose step it is, if anybody's: then it is held from `held_at` on with the
     result `held`, until it is `released`, and the parent was `told` of so much that it spent.
     `frozen`, while it is paused, is what was left on the timer of each step that has one.
+    `tried` are the first attempts that did not succeed.
     """
 
     saga_id: str
@@ -188,6 +209,7 @@ class Saga:
     asking: dict[str, str] = field(default_factory=dict)
     replies: dict[str, Reply] = field(default_factory=dict)
     signals: dict[str, list[tuple[Json, str]]] = field(default_factory=dict)
+    tried: list[Tried] = field(default_factory=list)
 
     def find(self, step_id: str) -> Step | None:
         """Return a step or hook by its id."""
