@@ -321,11 +321,7 @@ async def test_a_function_that_exits_the_process_does_not() -> None:
         ({"input": {"txt": "why"}}, "invalid-input", "the input does not fit its annotation"),
         ({"name": "sing"}, "definition", "agent 'x' has no step 'sing' here (it has: step, typed)"),
         ({"target": "y"}, "definition", "agent 'y' has no step 'step' here (it has: none)"),
-        (
-            {"kind": "plan", "name": "plan", "input": 7},
-            "invalid-input",
-            "the task does not fit its",
-        ),
+        ({"kind": "plan", "name": "plan", "input": 7}, "invalid-input", "the task does not fit"),
         ({"kind": "plan", "name": "refund"}, "unknown-definition", "has no saga 'refund'"),
         (
             {"kind": "compensate", "name": "typed", "recorded": 7},
