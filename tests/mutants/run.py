@@ -109,7 +109,9 @@ def _failure(command: Sequence[str], folder: Path, environment: dict[str, str]) 
     if done.returncode == 0:
         return None
     told = [
-        line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR", "seed"))
+        line
+        for line in done.stdout.splitlines()
+        if line.startswith(("FAILED", "ERROR tests", "seed"))
     ]
     return told[0] if told else (done.stdout + done.stderr).strip().splitlines()[-1]
 

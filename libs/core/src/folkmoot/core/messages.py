@@ -284,8 +284,7 @@ class Question:
     """A call waits for a person's answer, or for `signal` if given, until `deadline_at`.
 
     `question_id` is the same for every attempt that asks this; `key` tells it from the others of
-    the call. `schema` is the JSON Schema of what is expected. `answer_to` receives the `Answer`.
-    `deadline_at` is by the clock by which it was `sent_at`: see `shift_ms`.
+    the call. `schema` is JSON Schema. `answer_to` receives the `Answer`. Of times see `shift_ms`.
     """
 
     question_id: str
@@ -302,10 +301,9 @@ class Question:
 
 
 def shift_ms(message: Call | Question, now: int) -> int:
-    """Return what to add to the times of a message that is received at `now`.
+    """Return what to add to the times of a message that is received at `now`: no clocks need agree.
 
-    No two shards' clocks need agree, so its times count from when it was sent, and the way to here
-    takes none. Before `sent_at` was written they were taken as they are.
+    The way to here takes no time. Without `sent_at`, which is new, times are taken as they are.
     """
     return now - message.sent_at if message.sent_at else 0
 
