@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bench.sagas.accounting import size_of
 from bench.sagas.contender import Contender, Program, Running, started
 
 
@@ -27,4 +28,12 @@ class Embedded(Contender):
         driver = Program(Path(sys.executable), folder / "embedded.log", "embedded", str(file))
         await started(stack, driver)
         pids = {"Folkmoot and client": [driver.pid]}
-        return Running(driver, pids, lambda: size_of(self._folder, "bench.db*"))
+        return Running(driver, pids, lambda: _size(file))
+
+
+def _size(file: Path) -> int:
+    """Return the size of the database, that of what has not been checkpointed included."""
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
+    return int(pages) * int(page_bytes)

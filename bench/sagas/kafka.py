@@ -142,8 +142,8 @@ class Bare(Contender):
     def settings(self) -> str:
         """What was set for it, for people."""
         hops = {
-            "whole": "client, orchestrator, team, then for each step orchestrator, breaker, "
-            "worker, orchestrator, and team, orchestrator, client; records as large as Folkmoot's",
+            "whole": "client, orchestrator, team, orchestrator, then for each step breaker, "
+            "worker, orchestrator, and client; records of about the size of Folkmoot's",
             "short": "client, then for each step orchestrator, worker, orchestrator, and client; "
             "no planning, no breaker, no worker's log; bare records",
         }

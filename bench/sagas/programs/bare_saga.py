@@ -1,9 +1,9 @@
 """What the roles of the bare loop decide: the least that a saga of each shape needs.
 
 State is dicts, nothing is checked, nothing is ever late, lost or repeated. `whole` has the hops and
-records of Folkmoot: the team plans and aggregates, each call passes the breaker, and the worker
-records what it begins and how it ends. Without, an orchestrator that knows the plan calls the
-worker directly and the worker records nothing, which is the shortest saga that there is on Kafka.
+records of Folkmoot: the team plans, each call passes the breaker, and the worker records what it
+begins and how it ends. Without, an orchestrator that knows the plan calls the worker directly and
+the worker records nothing, which is the shortest saga that there is on Kafka.
 """
 
 from __future__ import annotations
@@ -50,8 +50,6 @@ class Orchestrator:
         saga = self._sagas[message["saga_id"]]
         if message["kind"] == "plan":
             return self._planned(saga, message["result"])
-        if message["kind"] == "aggregate":
-            return self._ended(saga, "completed", message["result"])
         if message["kind"] == "compensate":
             return self._undo(saga, {"undone": message["step_id"]})
         return self._stepped(saga, message)
@@ -86,14 +84,8 @@ class Orchestrator:
             saga.waits_for = 1
             to, call = self._step(saga, len(saga.done))
             return [event, {"scheduled": call["call_id"]}], [(to, call)]
-        return self._all_done(saga, event)
-
-    def _all_done(self, saga: Saga, event: Message) -> Decided:
-        if not self._whole:
-            events, effects = self._ended(saga, "completed", dict(saga.done))
-            return [event, *events], effects
-        call = self._call(saga, "aggregate", "", "aggregate", None, dict(saga.done))
-        return [event, {"aggregating": call["call_id"]}], [("team", call)]
+        events, effects = self._ended(saga, "completed", dict(saga.done))
+        return [event, *events], effects
 
     def _undo(self, saga: Saga, event: Message) -> Decided:
         if not saga.done:
@@ -166,8 +158,6 @@ def work(call: Message, whole: bool) -> Message:
     result: Any = None
     if name == "plan":
         result = planned(given["shape"], given["width"])
-    elif name == "aggregate":
-        result = call["recorded"]
     elif call["kind"] == "step":
         result = given + 1
     least = {key: call[key] for key in ("call_id", "saga_id", "step_id", "kind")}
