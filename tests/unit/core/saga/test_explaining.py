@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -147,7 +148,7 @@ SENTENCES: dict[Callable[[Driver], None], str] = {
     running: "Step a is with worker, attempt 1, which is given up in 2.0 s.",
     retrying: "attempt 1 failed: it broke; 1 other step is under way.",
     refused: "Step a was not let in to worker and asks again in 4.1 s: its breaker is open.",
-    asking: "Step a asks somebody, for 3 days at most: Buy a boat?; 1 other step is under way.",
+    asking: 'Step a asks somebody, for 3 days at most: "Buy a boat?"; 1 other step is under way.',
     awaiting_a_signal: "Step a waits for signal go, for 3 days at most.",
     in_parts: "Step each[0] is with worker",
     out_of_room: "Step a is with worker",
@@ -187,6 +188,17 @@ def test_every_phase_of_a_step_is_explained(phase: StepPhase) -> None:
     saga = driver.state.sagas["s1"]
     saga.steps["b"].phase = phase
     assert explain_step(driver.state, saga, saga.steps["b"], driver.now).startswith("Step b ")
+
+
+def test_a_saga_of_its_own_is_named() -> None:
+    driver = Driver()
+    driver.open_with(step("a"))
+    saga = driver.state.sagas["s1"]
+    of = saga.steps["a"]
+    of.plan, of.child_id = replace(of.plan, child=True), "c7"
+    assert explain_step(driver.state, saga, of, 0) == "Step a runs as saga c7"
+    of.phase = "compensating"
+    assert explain_step(driver.state, saga, of, 0) == "Step a is being undone, as saga c7"
 
 
 def test_a_step_that_was_expanded_says_how_many_of_its_parts_are_left() -> None:

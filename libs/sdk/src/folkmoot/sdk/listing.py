@@ -18,7 +18,7 @@ class Filter:
         state: planning, running, paused, stuck, compensating, completed and so on.
         team: whose they are.
         retrying: they have a step of this id or name that is between two attempts; `*` for any.
-        waiting_on: an agent, `person`, `signal:NAME`, `retry` or `resume`.
+        waiting_on: an agent, `saga`, `person`, `signal:NAME`, `retry` or `resume`.
         opened_before: in milliseconds since the epoch.
         text: what their id, their task, their steps or what failed says, in whatever case.
     """

@@ -179,7 +179,9 @@ def _running(of: _Situation) -> str:
         until = _span(max(0, question.deadline_at - of.now))
         if question.signal:
             return f"{of.name} waits for signal {question.signal}, for {until} at most"
-        return f"{of.name} asks somebody, for {until} at most: {_cut(question.prompt)}"
+        return f'{of.name} asks somebody, for {until} at most: "{_cut(question.prompt)}"'
+    if of.step.plan.child:
+        return f"{of.name} runs as saga {of.step.child_id}"
     attempt, agent = of.step.attempt, of.step.plan.agent
     return f"{of.subject} is with {agent}, attempt {attempt}, which is given up{of.left}"
 
@@ -195,6 +197,8 @@ def _deferred(of: _Situation) -> str:
 
 
 def _compensating(of: _Situation) -> str:
+    if of.step.plan.child:
+        return f"{of.name} {of.stuck}is being undone, as saga {of.step.child_id}"
     return f"{of.name} {of.stuck}is being undone, attempt {of.step.undo_attempt}"
 
 

@@ -32,7 +32,7 @@ HELD = ("retrying", "deferred", "compensation-retrying")
 """Phases of a step that waits for its next attempt."""
 
 ANY = "*"
-PERSON, RETRY, RESUME = "person", "retry", "resume"
+PERSON, RETRY, RESUME, SAGA = "person", "retry", "resume", "saga"
 
 
 class Key(NamedTuple):
@@ -46,7 +46,7 @@ class Key(NamedTuple):
 class Wanted:
     """What to look for. What is left out matters not; `retrying` may be `*`, for any step.
 
-    `waiting_on` is an agent, `person`, `signal:NAME`, `retry` or `resume`.
+    `waiting_on` is an agent, a `saga`, `person`, `signal:NAME`, `retry` or `resume`.
     """
 
     state: str | None = None
@@ -188,7 +188,7 @@ def _whom(step: Step) -> str | None:
     for question in step.questions.values():
         return f"signal:{question.signal}" if question.signal else PERSON
     if step.called or step.phase == "deferred":
-        return step.plan.agent
+        return SAGA if step.plan.child else step.plan.agent
     return RETRY if step.phase in HELD else None
 
 
