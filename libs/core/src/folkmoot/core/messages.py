@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from folkmoot.core.shares import Share
+
 Json = Any
 """Any JSON value: None, bool, int, float, str, list, dict with str keys."""
 
@@ -93,6 +95,7 @@ class Task:
     definition: str = ""
     plan: Json = None
     plan_hash: str = ""
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +271,7 @@ class Call:
     start_by: int = 0
     heartbeat_ms: int = 0
     sent_at: int = 0
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)

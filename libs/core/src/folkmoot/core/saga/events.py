@@ -24,6 +24,7 @@ from folkmoot.core.saga.control_events import (
     SagaResumed,
     SignalKept,
 )
+from folkmoot.core.shares import Share
 
 ForwardKind = Literal["plan", "step", "aggregate"]
 
@@ -68,6 +69,7 @@ class SagaOpened:
     definition: str = ""
     plan_hash: str = ""
     parent: Parent | None = None
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from folkmoot.core.saga.settings import SagaSettings
 from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, SagaState, Step
 from folkmoot.core.saga.waiting import TIMED_OUT
+from folkmoot.core.shares import Share
 
 CHILD_INPUTS = (StartChild, UndoChild, CancelChild, ReleaseChild)
 INPUTS = by_wire_name(
@@ -56,6 +57,7 @@ INPUTS = by_wire_name(
 OUTPUTS = by_wire_name(Call, CancelCall, TaskResult, Answer, Outcome, *CHILD_INPUTS)
 TEAMS_NAMED_MAX = 10
 TEAM_CHARS_SHOWN = 100
+TENANT_CHARS_MAX = 100
 FOREIGN_ID_CHARS_MAX = 600
 """Of the ids of an answer that nobody waits for: our own are shorter, others are recorded too."""
 
@@ -118,7 +120,7 @@ class SagaMachine:
             return ()
         if task.saga_id in state.ended:
             return (TaskRejoined(task.saga_id),)
-        if (problem := self._problem(state, task.team)) is not None:
+        if (problem := self._problem(state, task.team) or _unfit(task.share)) is not None:
             return (TaskRefused(task.saga_id, task.team, problem),)
         opened = SagaOpened(
             task.saga_id,
@@ -128,6 +130,7 @@ class SagaMachine:
             task.budget,
             task.definition,
             task.plan_hash,
+            share=task.share,
         )
         if task.plan is not None:
             return self._planned_already(task, opened, now)
@@ -281,6 +284,13 @@ class SagaMachine:
                 return [
                     backward.schedule_undo(saga, step, now, self._settings, succeeded=succeeded)
                 ]
+
+
+def _unfit(share: Share | None) -> Failure | None:
+    if share is None or len(share.tenant) <= TENANT_CHARS_MAX:
+        return None
+    detail = f"the tenant has {len(share.tenant):,} characters, the limit is {TENANT_CHARS_MAX}"
+    return Failure("invalid-tenant", detail, retryable=False)
 
 
 def _ignored(outcome: Outcome) -> OutcomeIgnored:

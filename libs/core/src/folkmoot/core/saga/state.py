@@ -12,6 +12,7 @@ from folkmoot.core.saga.answers import ControlAnswer
 from folkmoot.core.saga.child_events import Parent
 from folkmoot.core.saga.events import ForwardKind, PlannedStep, ResultOf
 from folkmoot.core.saga.index import SagaIndex
+from folkmoot.core.shares import Share
 
 ENDED_REMEMBERED_MAX = 20_000
 """Ended sagas whose result a repeated task is told: the window of idempotency of one shard."""
@@ -180,6 +181,7 @@ class Saga:
     paused_at: int | None = None
     paused_by: str = ""
     frozen: dict[str, int] = field(default_factory=dict)
+    share: Share | None = None
     parent: Parent | None = None
     released: bool = False
     held_at: int = 0
