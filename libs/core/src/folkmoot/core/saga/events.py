@@ -404,9 +404,13 @@ class StepCompensationSkipped:
 
 @dataclass(frozen=True, slots=True)
 class GraceGiven:
-    """After a change of leader no deadline takes effect before `until`."""
+    """After a change of leader no deadline takes effect before `until`, and then few at once.
+
+    `at_once` is how many, if not 0.
+    """
 
     until: int
+    at_once: int = 0
 
 
 EVENTS = by_wire_name(

@@ -407,7 +407,7 @@ class Folding:
         return ()
 
     def _grace(self, state: SagaState, event: happened.GraceGiven, _at: Position) -> Effects:
-        state.grace_until = event.until
+        state.grace_until, state.at_once = event.until, event.at_once
         return ()
 
 

@@ -222,7 +222,9 @@ class SagaMachine:
     def _decide_led(self, state: SagaState, _led: Led, now: int) -> Events:
         earliest = state.timers.earliest()
         until = now + self._settings.takeover_grace_ms
-        return (GraceGiven(until),) if earliest is not None and earliest <= until else ()
+        if earliest is None or earliest > until:
+            return ()
+        return (GraceGiven(until, self._settings.takeover_at_once),)
 
     def _decide_tick(self, state: SagaState, _tick: Tick, now: int) -> Events:
         """Decide one thing for a saga at a time: what one step does must not surprise another.
@@ -240,14 +242,28 @@ class SagaMachine:
                 events += (
                     self._go_on(saga, now) if step_id is None else self._timer(saga, step_id, now)
                 )
-        return events
+        return events + self._paced(state, now)
+
+    def _at_once(self, state: SagaState, now: int) -> int:
+        """Return how many deadlines may take effect now: few at first after a change of leader."""
+        ramping = state.at_once and now < state.grace_until + self._settings.takeover_ramp_ms
+        return min(state.at_once, self._settings.wave_max) if ramping else self._settings.wave_max
+
+    def _paced(self, state: SagaState, now: int) -> list[object]:
+        """Return when the next deadlines take effect, and how many, if not all may now."""
+        at_once = self._at_once(state, now)
+        if at_once == self._settings.wave_max or now < state.grace_until:
+            return []
+        if len(state.timers.due(now, at_once + 1)) <= at_once:
+            return []
+        return [GraceGiven(now + self._settings.takeover_pace_ms, 2 * at_once)]
 
     def _due(self, state: SagaState, now: int) -> Iterator[tuple[str, str | None]]:
         """Yield the saga and step of each timer that is due; no step where some are ready."""
         for saga_id in state.backlog:
             yield saga_id, None
         if now >= state.grace_until:
-            for key in state.timers.due(now, self._settings.wave_max):
+            for key in state.timers.due(now, self._at_once(state, now)):
                 saga_id, _, step_id = key.rpartition("/")
                 yield saga_id, step_id
 

@@ -234,7 +234,8 @@ class SagaState:
 
     `backlog` are the sagas with steps that are ready: more than one entry had room for.
     `stuck` are the sagas that somebody should look at, `controls` the answers to requests that may
-    be asked for again.
+    be asked for again. No deadline takes effect before `grace_until`, and then no more than
+    `at_once`, if that is not 0.
     """
 
     teams: dict[str, None] = field(default_factory=dict)
@@ -245,5 +246,6 @@ class SagaState:
     backlog: dict[str, None] = field(default_factory=dict)
     stuck: dict[str, None] = field(default_factory=dict)
     grace_until: int = 0
+    at_once: int = 0
     controls: OrderedDict[str, ControlAnswer] = field(default_factory=OrderedDict)
     index: SagaIndex = field(init=False, repr=False, compare=False, default_factory=SagaIndex)
