@@ -66,11 +66,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used up.
-
-    `unpriced` counts what it could not put a price on, `hops` the attempts that a saga has begun
-    which it ran.
-    """
+    """What a call used up, `unpriced` times at no known price; a saga's also its hops."""
 
     tokens: int = 0
     micros: int = 0
@@ -83,8 +79,8 @@ class Task:
     """A user wants `team` to do something.
 
     The CloudEvent's source and id make `saga_id`, so that publishing it again joins the same saga.
-    `definition` names one of the team's saga definitions. `plan` is run as it is, and nobody is
-    asked for one. If there is a `plan_hash`, no other plan than that is run.
+    It runs by one of the team's definitions, or by the `plan` that it brings, and by none that has
+    another hash than `plan_hash` if that is given.
     """
 
     team: str
@@ -133,10 +129,8 @@ class TeamFormed:
 
 
 # -- control: users and operators -> the saga orchestrator ------------------------------------
-#
-# Each names who asks and why, which is recorded. With a `request_id` the answer is announced, and
-# can be asked for; the same id is answered once. What does not fit is refused, and changes nothing.
-
+# Each says who asks and why. With a `request_id` the answer is announced, and can be asked for; an
+# id is answered once. What does not fit is refused, and changes nothing.
 
 @dataclass(frozen=True, slots=True)
 class CancelSaga:
