@@ -491,9 +491,7 @@ async def test_an_outcome_nobody_wants_any_more_is_no_error(
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
-async def test_a_bug_of_the_runner_itself_is_logged_with_its_call(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_a_bug_of_the_runner_is_logged_with_a_call(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(returns(1))
     bench.refusal = RuntimeError("a bug")
     bench.start(call())

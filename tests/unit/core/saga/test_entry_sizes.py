@@ -93,7 +93,7 @@ def test_many_sagas_that_turn_back_together_do_so_in_several_entries() -> None:
             driver.succeed(f"s{each}", saga_id=saga_id)
     driver.now += 100_000
     driver.give(Led("a", 0))
-    driver.pass_time(2_000)
+    driver.pass_time(3_000)
     assert len([call for call in driver.calls if call.kind == "compensate"]) == 200 * 30
     assert largest(driver) < ENTRY_BYTES_MAX
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from folkmoot.core.messages import Address, Budget, Json
+from folkmoot.core.shares import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class StartChild:
     outcome_to: Address
     budget: Budget | None = None
     traceparent: str | None = None
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)

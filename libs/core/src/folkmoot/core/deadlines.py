@@ -60,6 +60,15 @@ class Deadlines:
             heappop(heap)
         return heap[0][0] if heap else None
 
+    def in_order(self) -> Iterator[str]:
+        """Yield all keys, the earliest first, then by key; costs a logarithm for each taken."""
+        heap, last = self._heap.copy(), None
+        while heap:
+            entry = heappop(heap)
+            if entry != last and self.times.get(entry[1]) == entry[0]:
+                yield entry[1]
+            last = entry
+
     def due(self, now: int, limit: int) -> list[str]:
         """Return up to `limit` keys that are due at `now`, the longest due first, then by key."""
         found: list[tuple[int, str]] = []

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from folkmoot.core.shares import Share
+
 Json = Any
 """Any JSON value: None, bool, int, float, str, list, dict with str keys."""
 
@@ -64,11 +66,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used up.
-
-    `unpriced` counts what it could not put a price on, `hops` the attempts that a saga has begun
-    which it ran.
-    """
+    """What a call used up, `unpriced` times at no known price; a saga's also its hops."""
 
     tokens: int = 0
     micros: int = 0
@@ -81,8 +79,8 @@ class Task:
     """A user wants `team` to do something.
 
     The CloudEvent's source and id make `saga_id`, so that publishing it again joins the same saga.
-    `definition` names one of the team's saga definitions. `plan` is run as it is, and nobody is
-    asked for one. If there is a `plan_hash`, no other plan than that is run.
+    It runs by one of the team's definitions, or by the `plan` that it brings, and by none that has
+    another hash than `plan_hash` if that is given.
     """
 
     team: str
@@ -93,6 +91,7 @@ class Task:
     definition: str = ""
     plan: Json = None
     plan_hash: str = ""
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +129,8 @@ class TeamFormed:
 
 
 # -- control: users and operators -> the saga orchestrator ------------------------------------
-#
-# Each names who asks and why, which is recorded. With a `request_id` the answer is announced, and
-# can be asked for; the same id is answered once. What does not fit is refused, and changes nothing.
+# Each says who asks and why. With a `request_id` the answer is announced, and can be asked for; an
+# id is answered once. What does not fit is refused, and changes nothing.
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +266,7 @@ class Call:
     start_by: int = 0
     heartbeat_ms: int = 0
     sent_at: int = 0
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from folkmoot.core.messages import (
 )
 from folkmoot.core.saga import ControlAnswer
 from folkmoot.core.saga import announcement_subject as control_subject
+from folkmoot.core.shares import DEFAULT_SHARE, Priority, Share
 from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.propagation import current_traceparent
@@ -303,11 +304,14 @@ class Client:
         budget: Budget | None = None,
         definition: str = "",
         plan_hash: str = "",
+        tenant: str = "",
+        priority: Priority = "normal",
     ) -> Saga:
         """Publish a task for `team`. The same key joins the saga that it began before.
 
         `definition` names one of the team's sagas. With `plan_hash`, as the state of an earlier
-        saga shows it, only that very plan is run: what a deploy has changed is refused.
+        saga shows it, only that very plan is run: what a deploy has changed is refused. Where its
+        steps have to wait, tenants get equal shares, and a higher `priority` a larger one.
 
         If this is called within a span of OpenTelemetry, the saga's trace is part of that one's.
 
@@ -324,6 +328,7 @@ class Client:
         await self.outcomes.listen()
         expected = self.outcomes.expect(saga_id) if idempotency_key is None else None
         limits = None if budget is None else budget.to_core()
+        share = Share(tenant, priority)
         wanted = Task(
             team,
             to_json(task),
@@ -331,6 +336,7 @@ class Client:
             budget=limits,
             definition=definition,
             plan_hash=plan_hash,
+            share=None if share == DEFAULT_SHARE else share,
         )
         await self._postbox.send(TASKS, partition, wanted, key, event_id=key)
         return Saga(self, saga_id, partition, expected)

@@ -17,7 +17,7 @@ from folkmoot.core.breaker.events import (
 )
 from folkmoot.core.breaker.limits import BreakerSettings
 from folkmoot.core.breaker.machine import BreakerMachine
-from folkmoot.core.breaker.state import BreakerState, Phase, Target, describe
+from folkmoot.core.breaker.state import BreakerState, Phase, Target, describe, describe_call
 
 __all__ = [
     "AgentRegistered",
@@ -39,4 +39,5 @@ __all__ = [
     "Target",
     "WindowShaped",
     "describe",
+    "describe_call",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from folkmoot.core.breaker import queueing
 from folkmoot.core.breaker.announcement import announce
 from folkmoot.core.breaker.events import (
     AgentRegistered,
@@ -57,7 +58,7 @@ def _fold_queued(state: BreakerState, event: CallQueued, position: Position) -> 
         start_by = call.start_by + later_ms if call.start_by else 0
         deadline_at = call.deadline_at + later_ms
         call = replace(call, deadline_at=deadline_at, start_by=start_by, sent_at=position.at)
-    state.targets[event.target].queue[call.call_id] = call
+    queueing.join(state.targets[event.target], call)
     state.open_call(call.call_id, event.target, call.deadline_at)
 
 
@@ -71,7 +72,9 @@ def _fold_admission(
         if event.probe:
             target.circuit.probe = call.call_id
     else:
-        call = target.queue.pop(event.call_id)
+        waited = queueing.leave(target, event.call_id, served=True)
+        assert waited is not None, f"{event.call_id} does not wait"
+        call = waited
         sent_at = position.at if call.sent_at else 0
     partition, step = event.partition, call.idempotency_key
     target.flights[call.call_id] = Flight(partition, target.circuit.generation, step)
@@ -113,7 +116,7 @@ def _fold_refusal(state: BreakerState, event: CallRefused) -> Sequence[Effect]:
     target = state.targets.get(event.target)
     if target is not None:
         target.totals.refused += 1
-        if target.queue.pop(event.outcome.call_id, None) is not None:
+        if queueing.leave(target, event.outcome.call_id, served=False) is not None:
             state.close_call(event.outcome.call_id)
     return (Send(event.to.topic, event.outcome, partition=event.to.partition),)
 

@@ -7,8 +7,8 @@ Invariants:
   half-open, and none waits for anything that may never come.
 - Every call is answered once: by its worker if it was admitted, with a refusal from here if not.
 - admitted = ended + expired + in flight, and no partition has more in flight than its limit.
-- Calls wait only while the breaker is closed and all partitions are full, and are admitted in the
-  order in which they came.
+- Calls wait only while the breaker is closed and all partitions are full; each tenant is served
+  its share, and its own calls in the order in which they came.
 - Only ends of calls admitted since the last transition count for the next.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from folkmoot.core.breaker import answers
+from folkmoot.core.breaker import answers, queueing
 from folkmoot.core.breaker.events import (
     EVENTS,
     AgentRegistered,
@@ -153,7 +153,10 @@ class BreakerMachine:
             return (CallAdmitted(target.name, call, partition, expires_at),)
         if len(target.queue) < self._settings.queue_max:
             return (CallQueued(target.name, call),)
-        return (self._overloaded(target, call),)
+        yields = queueing.who_yields(target, call)
+        if yields is None:
+            return (self._overloaded(target, call),)
+        return (self._overloaded(target, yields), CallQueued(target.name, call))
 
     def _probe(self, target: Target, call: Call, deadline_at: int) -> Events:
         partition = self._room(target).take(call)
@@ -251,11 +254,11 @@ class BreakerMachine:
             yield answers.refused(call, answers.too_late() if is_late else failure)
 
     def _drain(self, target: Target, room: Room, now: int) -> Iterator[object]:
-        """Yield admissions of those who wait, the first first, as long as there is room.
+        """Yield admissions of those who wait, in their turn, as long as there is room.
 
         Whoever is overdue is passed over: the `Tick` that is due refuses it.
         """
-        for call in target.queue.values():
+        for call in queueing.in_turn(target):
             if now >= call.deadline_at:
                 continue
             partition = room.take(call)

@@ -67,7 +67,8 @@ class Totals:
 class Target:
     """An agent. `loads` counts the calls in flight per partition; `turn` is who is next in turn.
 
-    `loads` never shrinks: calls may be in flight on partitions that are used no more.
+    `loads` never shrinks: calls may be in flight on partitions that are used no more. `turns` says
+    in which order the `queue` is served; see `folkmoot.core.breaker.queueing`.
     """
 
     name: str
@@ -80,6 +81,9 @@ class Target:
     turn: int = 0
     flights: dict[str, Flight] = field(default_factory=dict)
     queue: OrderedDict[str, Call] = field(default_factory=OrderedDict)
+    turns: Deadlines = field(default_factory=Deadlines)
+    served: int = 0
+    flows: dict[str, int] = field(default_factory=dict)
     routes: OrderedDict[str, int] = field(default_factory=OrderedDict)
     totals: Totals = field(default_factory=Totals)
 
@@ -119,6 +123,23 @@ class BreakerState:
 def describe(state: BreakerState) -> dict[str, object]:
     """Return every breaker as JSON values, for queries. Counts are as of its last outcome."""
     return {"targets": {name: _describe(target) for name, target in state.targets.items()}}
+
+
+def describe_call(state: BreakerState, call_id: str) -> dict[str, object] | None:
+    """Return where a call is that has not ended, None if it is not here: it ended, or never came.
+
+    Of one that waits it says how many have their turn before it.
+    """
+    place = state.places.get(call_id)
+    if place is None:
+        return None
+    target = state.targets[place]
+    found = {"call_id": call_id, "target": place, "breaker": target.circuit.phase}
+    if (flight := target.flights.get(call_id)) is not None:
+        return found | {"state": "sent", "partition": flight.partition}
+    ahead = next(n for n, each in enumerate(target.turns.in_order()) if each == call_id)
+    waits_for = f"room at the {target.partitions} partitions of {place}, {ahead} before it"
+    return found | {"state": "queued", "ahead": ahead, "waiting_for": waits_for}
 
 
 def _describe(target: Target) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The saga orchestrator's machine."""
 
 from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
-from folkmoot.core.saga.describing import describe_saga, find, summaries, summary
+from folkmoot.core.saga.describing import counts, describe_saga, find, summaries, summary
 from folkmoot.core.saga.explaining import explain
 from folkmoot.core.saga.index import Key, Wanted
 from folkmoot.core.saga.listing import page
@@ -20,6 +20,7 @@ __all__ = [
     "SagaState",
     "Wanted",
     "announcement_subject",
+    "counts",
     "describe_saga",
     "explain",
     "find",

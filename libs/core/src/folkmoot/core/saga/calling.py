@@ -74,6 +74,7 @@ def _call(
         None,
         saga.traceparent,
         sent_at=now,
+        share=saga.share,
     )
 
 

@@ -77,6 +77,7 @@ def start_of(
         answer_to,
         _budget_left(state, saga, now),
         saga.traceparent,
+        saga.share,
     )
     return Send(HOME, message, key=child_id)
 
@@ -149,6 +150,7 @@ def started(
         start.budget,
         start.definition,
         parent=parent,
+        share=start.share,
     )
     return (opened, forward.first_call(child_id, start.team, now, settings))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from folkmoot.core.saga.index import HELD, waits_of
 from folkmoot.core.saga.state import Open, Saga, SagaState, Step
+from folkmoot.core.shares import DEFAULT_SHARE
 
 WAITING = {
     "waiting": "the steps that it needs",
@@ -22,6 +23,14 @@ WAITING = {
 
 WAITS_SHOWN_MAX = 10
 """Of what one saga waits for, on its line of a list."""
+
+LET_IN = {
+    "breaker-open": "the breaker of {agent} to let it through",
+    "overloaded": "room at the workers of {agent}",
+    "unknown-agent": "a worker that hosts {agent}",
+    "unknown-topic": "a worker that hosts {agent}",
+}
+"""What a step waits for that was not let in, by the kind of the refusal."""
 
 
 def summary(saga: Saga) -> dict[str, Any]:
@@ -45,6 +54,7 @@ def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
         "steps": [_step(saga, step) for step in steps],
         "phase": saga.phase,
         "definition": saga.definition or None,
+        "share": asdict(saga.share or DEFAULT_SHARE),
         "parent": None
         if saga.parent is None
         else {"saga_id": saga.parent.saga_id, "step_id": saga.parent.step_id},
@@ -96,6 +106,8 @@ def _waiting_for(step: Step) -> str | None:
         return f"signal {question.signal}" if question.signal else "somebody's answer"
     if step.plan.child and step.called:
         return f"saga {step.child_id}"
+    if step.phase == "deferred" and step.failure is not None and step.failure.kind in LET_IN:
+        return LET_IN[step.failure.kind].format(agent=step.plan.agent)
     return WAITING.get(step.phase)
 
 
@@ -115,6 +127,17 @@ def line(state: SagaState, saga_id: str) -> dict[str, Any]:
         "steps_done": shown.get("steps_done"),
         "steps_total": shown.get("steps_total"),
         "waiting_on": [],
+    }
+
+
+def counts(state: SagaState) -> dict[str, int]:
+    """Return how many sagas are in what need of care, and how much waits; costs next to nothing."""
+    return {
+        "open": len(state.sagas),
+        "stuck": len(state.stuck),
+        "ready": len(state.backlog),
+        "timers": len(state.timers),
+        "remembered": len(state.ended),
     }
 
 

@@ -24,6 +24,7 @@ from folkmoot.core.saga.control_events import (
     SagaResumed,
     SignalKept,
 )
+from folkmoot.core.shares import Share
 
 ForwardKind = Literal["plan", "step", "aggregate"]
 
@@ -68,6 +69,7 @@ class SagaOpened:
     definition: str = ""
     plan_hash: str = ""
     parent: Parent | None = None
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,9 +404,13 @@ class StepCompensationSkipped:
 
 @dataclass(frozen=True, slots=True)
 class GraceGiven:
-    """After a change of leader no deadline takes effect before `until`."""
+    """After a change of leader no deadline takes effect before `until`, and then few at once.
+
+    `at_once` is how many, if not 0.
+    """
 
     until: int
+    at_once: int = 0
 
 
 EVENTS = by_wire_name(

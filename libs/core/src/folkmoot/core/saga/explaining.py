@@ -68,6 +68,9 @@ def _open(state: SagaState, saga: Saga, now: int) -> str:
         return _hook(state, saga, "plan", now)
     if saga.phase == "aggregating":
         return _hook(state, saga, "aggregate", now)
+    if saga.phase == "held" and saga.parent is not None:
+        whose = f"step {saga.parent.step_id} of saga {saga.parent.saga_id}"
+        return f"It is done, and may be undone until that ends whose part it is: {whose}."
     step = most_telling(saga)
     if step is None:
         return "All its steps have ended, and its result is about to be made."

@@ -92,7 +92,7 @@ class Folding:
         saga = Saga(event.saga_id, event.team, event.input, event.traceparent, at.at, hooks)
         state.sagas[event.saga_id] = saga
         saga.definition, saga.pinned = event.definition, event.plan_hash
-        saga.parent = event.parent
+        saga.parent, saga.share = event.parent, event.share
         if event.budget is not None:
             saga.budget = event.budget
             if event.budget.wall_ms > 0:
@@ -421,7 +421,7 @@ class Folding:
         return ()
 
     def _grace(self, state: SagaState, event: happened.GraceGiven, _at: Position) -> Effects:
-        state.grace_until = event.until
+        state.grace_until, state.at_once = event.until, event.at_once
         return ()
 
 

@@ -48,6 +48,7 @@ from folkmoot.core.saga.settings import SagaSettings
 from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, SagaState, Step
 from folkmoot.core.saga.waiting import TIMED_OUT
+from folkmoot.core.shares import Share
 
 CHILD_INPUTS = (StartChild, UndoChild, CancelChild, ReleaseChild)
 INPUTS = by_wire_name(
@@ -56,6 +57,7 @@ INPUTS = by_wire_name(
 OUTPUTS = by_wire_name(Call, CancelCall, TaskResult, Answer, Outcome, *CHILD_INPUTS)
 TEAMS_NAMED_MAX = 10
 TEAM_CHARS_SHOWN = 100
+TENANT_CHARS_MAX = 100
 FOREIGN_ID_CHARS_MAX = 600
 """Of the ids of an answer that nobody waits for: our own are shorter, others are recorded too."""
 
@@ -118,7 +120,7 @@ class SagaMachine:
             return ()
         if task.saga_id in state.ended:
             return (TaskRejoined(task.saga_id),)
-        if (problem := self._problem(state, task.team)) is not None:
+        if (problem := self._problem(state, task.team) or _unfit(task.share)) is not None:
             return (TaskRefused(task.saga_id, task.team, problem),)
         opened = SagaOpened(
             task.saga_id,
@@ -128,6 +130,7 @@ class SagaMachine:
             task.budget,
             task.definition,
             task.plan_hash,
+            share=task.share,
         )
         if task.plan is not None:
             return self._planned_already(task, opened, now)
@@ -219,7 +222,9 @@ class SagaMachine:
     def _decide_led(self, state: SagaState, _led: Led, now: int) -> Events:
         earliest = state.timers.earliest()
         until = now + self._settings.takeover_grace_ms
-        return (GraceGiven(until),) if earliest is not None and earliest <= until else ()
+        if earliest is None or earliest > until:
+            return ()
+        return (GraceGiven(until, self._settings.takeover_at_once),)
 
     def _decide_tick(self, state: SagaState, _tick: Tick, now: int) -> Events:
         """Decide one thing for a saga at a time: what one step does must not surprise another.
@@ -237,14 +242,28 @@ class SagaMachine:
                 events += (
                     self._go_on(saga, now) if step_id is None else self._timer(saga, step_id, now)
                 )
-        return events
+        return events + self._paced(state, now)
+
+    def _at_once(self, state: SagaState, now: int) -> int:
+        """Return how many deadlines may take effect now: few at first after a change of leader."""
+        ramping = state.at_once and now < state.grace_until + self._settings.takeover_ramp_ms
+        return min(state.at_once, self._settings.wave_max) if ramping else self._settings.wave_max
+
+    def _paced(self, state: SagaState, now: int) -> list[object]:
+        """Return when the next deadlines take effect, and how many, if not all may now."""
+        at_once = self._at_once(state, now)
+        if at_once == self._settings.wave_max or now < state.grace_until:
+            return []
+        if len(state.timers.due(now, at_once + 1)) <= at_once:
+            return []
+        return [GraceGiven(now + self._settings.takeover_pace_ms, 2 * at_once)]
 
     def _due(self, state: SagaState, now: int) -> Iterator[tuple[str, str | None]]:
         """Yield the saga and step of each timer that is due; no step where some are ready."""
         for saga_id in state.backlog:
             yield saga_id, None
         if now >= state.grace_until:
-            for key in state.timers.due(now, self._settings.wave_max):
+            for key in state.timers.due(now, self._at_once(state, now)):
                 saga_id, _, step_id = key.rpartition("/")
                 yield saga_id, step_id
 
@@ -281,6 +300,13 @@ class SagaMachine:
                 return [
                     backward.schedule_undo(saga, step, now, self._settings, succeeded=succeeded)
                 ]
+
+
+def _unfit(share: Share | None) -> Failure | None:
+    if share is None or len(share.tenant) <= TENANT_CHARS_MAX:
+        return None
+    detail = f"the tenant has {len(share.tenant):,} characters, the limit is {TENANT_CHARS_MAX}"
+    return Failure("invalid-tenant", detail, retryable=False)
 
 
 def _ignored(outcome: Outcome) -> OutcomeIgnored:

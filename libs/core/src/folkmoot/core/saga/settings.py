@@ -82,3 +82,12 @@ class SagaSettings:
 
     takeover_grace_ms: int = 2_000
     """After a change of leader, for answers that came meanwhile."""
+
+    takeover_at_once: int = 10
+    """Deadlines that take effect together after that, twice as many each `takeover_pace_ms` until
+    all do: what fell due while nobody led should not be sent all at once."""
+
+    takeover_pace_ms: int = 100
+
+    takeover_ramp_ms: int = 10_000
+    """After which a shard is as any other, whatever falls due."""

@@ -12,6 +12,7 @@ from folkmoot.core.saga.answers import ControlAnswer
 from folkmoot.core.saga.child_events import Parent
 from folkmoot.core.saga.events import ForwardKind, PlannedStep, ResultOf
 from folkmoot.core.saga.index import SagaIndex
+from folkmoot.core.shares import Share
 
 ENDED_REMEMBERED_MAX = 20_000
 """Ended sagas whose result a repeated task is told: the window of idempotency of one shard."""
@@ -201,6 +202,7 @@ class Saga:
     paused_at: int | None = None
     paused_by: str = ""
     frozen: dict[str, int] = field(default_factory=dict)
+    share: Share | None = None
     parent: Parent | None = None
     released: bool = False
     held_at: int = 0
@@ -254,7 +256,8 @@ class SagaState:
 
     `backlog` are the sagas with steps that are ready: more than one entry had room for.
     `stuck` are the sagas that somebody should look at, `controls` the answers to requests that may
-    be asked for again.
+    be asked for again. No deadline takes effect before `grace_until`, and then no more than
+    `at_once`, if that is not 0.
     """
 
     teams: dict[str, None] = field(default_factory=dict)
@@ -265,5 +268,6 @@ class SagaState:
     backlog: dict[str, None] = field(default_factory=dict)
     stuck: dict[str, None] = field(default_factory=dict)
     grace_until: int = 0
+    at_once: int = 0
     controls: OrderedDict[str, ControlAnswer] = field(default_factory=OrderedDict)
     index: SagaIndex = field(init=False, repr=False, compare=False, default_factory=SagaIndex)
