@@ -78,9 +78,8 @@ class Usage:
 class Task:
     """A user wants `team` to do something.
 
-    The CloudEvent's source and id make `saga_id`, so that publishing it again joins the same saga.
-    It runs by one of the team's definitions, or by the `plan` that it brings, and by none that has
-    another hash than `plan_hash` if that is given.
+    The CloudEvent's source and id make `saga_id`: publishing it again joins the same saga. It runs
+    by one of the team's definitions or its own `plan`; with a `plan_hash`, only by that very plan.
     """
 
     team: str

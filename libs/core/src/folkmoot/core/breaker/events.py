@@ -95,12 +95,13 @@ class CancelForwarded:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """The worker has answered for the call."""
+    """The worker has answered for the call: `member`, if its partition had another before."""
 
     target: str
     call_id: str
     verdict: Verdict
     slow: bool = False
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)

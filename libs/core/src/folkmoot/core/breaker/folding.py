@@ -98,10 +98,15 @@ def _fold_end(state: BreakerState, event: CallEnded | CallExpired, position: Pos
     state.close_call(event.call_id)
     if isinstance(event, CallEnded):
         target.totals.ended += 1
+        if event.member:
+            target.members[str(flight.partition)] = event.member
     else:
         target.totals.expired += 1
     if event.verdict == "success":
         target.routes.pop(flight.step, None)
+        target.failed.pop(flight.step, None)
+    elif event.verdict == "failure":
+        target.remember_failure(flight.step, flight.partition)
     _count(target.circuit, event, position)
 
 

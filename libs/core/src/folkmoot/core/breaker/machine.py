@@ -203,7 +203,9 @@ class BreakerMachine:
         target = state.targets[place]
         said = verdict(outcome, target.flights[outcome.call_id], target.circuit)
         slow = is_slow(outcome, self._settings)
-        ended = CallEnded(target.name, outcome.call_id, said, slow)
+        known = target.members.get(str(target.flights[outcome.call_id].partition), "")
+        member = "" if outcome.member == known else outcome.member
+        ended = CallEnded(target.name, outcome.call_id, said, slow, member)
         hint_ms = outcome.failure.retry_after_ms if outcome.failure is not None else None
         return (ended, *self._follow_up(target, [ended], now, hint_ms or 0))
 

@@ -68,7 +68,8 @@ class Target:
     """An agent. `loads` counts the calls in flight per partition; `turn` is who is next in turn.
 
     `loads` never shrinks: calls may be in flight on partitions that are used no more. `turns` says
-    in which order the `queue` is served; see `folkmoot.core.breaker.queueing`.
+    in which order the `queue` is served; see `folkmoot.core.breaker.queueing`. `members` are those
+    who answered last, by partition, `failed` those at whom a step has failed, until it succeeds.
     """
 
     name: str
@@ -86,6 +87,18 @@ class Target:
     flows: dict[str, int] = field(default_factory=dict)
     routes: OrderedDict[str, int] = field(default_factory=OrderedDict)
     totals: Totals = field(default_factory=Totals)
+    members: dict[str, str] = field(default_factory=dict)
+    failed: OrderedDict[str, dict[str, None]] = field(default_factory=OrderedDict)
+
+    def remember_failure(self, step: str, partition: int) -> None:
+        """Note at whom the step has failed, as far as that is known."""
+        member = self.members.get(str(partition))
+        if member is None:
+            return
+        self.failed.setdefault(step, {})[member] = None
+        self.failed.move_to_end(step)
+        if len(self.failed) > ROUTES_REMEMBERED_MAX:
+            self.failed.popitem(last=False)
 
     def remember_route(self, step: str, partition: int) -> None:
         """Note who took the step, in case that it fails there."""
