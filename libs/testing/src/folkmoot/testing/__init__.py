@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from folkmoot.testing.kit.mesh import NotSimulated as NotSimulated
     from folkmoot.testing.kit.mesh import ScriptedFailure as ScriptedFailure
     from folkmoot.testing.kit.mesh import TestMesh as TestMesh
+    from folkmoot.testing.kit.replaying import Difference as Difference
+    from folkmoot.testing.kit.replaying import replay as replay
 
 _MODULES = {
+    "Difference": "kit.replaying",
     "History": "kit.history",
     "NotSimulated": "kit.mesh",
     "ScriptedFailure": "kit.mesh",
     "TestMesh": "kit.mesh",
+    "replay": "kit.replaying",
     "simulate": "kit.loop",
     "simulated": "kit.loop",
 }

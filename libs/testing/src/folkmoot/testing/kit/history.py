@@ -8,7 +8,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import orjson
 
 from folkmoot.bus.ports import Bus, Stored
 from folkmoot.core.messages import log
@@ -71,6 +74,17 @@ class History:
                 entries = EntryFilter().accepted(records)
                 found += _events(topic, partition, entries, saga_id)
         return cls(saga_id, sorted(found, key=_order))
+
+    def save(self, path: Path) -> None:
+        """Write it to a file, a line of JSON an event, for `load`."""
+        path.write_bytes(b"".join(orjson.dumps(e) + b"\n" for e in self.events))
+
+    @classmethod
+    def load(cls, path: Path) -> History:
+        """Return what was saved."""
+        events = [Happened(**orjson.loads(line)) for line in path.read_bytes().splitlines()]
+        assert events, f"{path} holds no events"
+        return cls(str(events[0].data["saga_id"]), events)
 
     # -- what it holds ----------------------------------------------------------------------
 

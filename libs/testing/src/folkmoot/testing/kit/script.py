@@ -60,23 +60,11 @@ class Script:
 
     def hosted(self, agent: Agent, member: str) -> Agent:
         """Return a copy of `agent` for `member` to host."""
-        made = copy.copy(agent)
-        made.steps = {name: self._step(step, member) for name, step in agent.steps.items()}
-        made.planners = {
-            name: replace(planner, hook=self._scripted(planner.hook, PLAN, False, member))
-            for name, planner in agent.planners.items()
-        }
-        if agent.aggregate_hook is not None:
-            made.aggregate_hook = self._scripted(agent.aggregate_hook, AGGREGATE, False, member)
-        return made
 
-    def _step(self, step: StepDefinition, member: str) -> StepDefinition:
-        undo = step.compensation
-        return replace(
-            step,
-            handler=self._scripted(step.handler, step.name, False, member),
-            compensation=undo and self._scripted(undo, step.name, True, member),
-        )
+        def wrap(handler: Handler, step: str, undo: bool) -> Handler:
+            return self._scripted(handler, step, undo, member)
+
+        return rewired(agent, wrap)
 
     def _scripted(self, handler: Handler, step: str, undo: bool, member: str) -> Handler:
         @functools.wraps(handler)
@@ -90,3 +78,26 @@ class Script:
             return await asyncio.get_running_loop().create_future()
 
         return scripted
+
+
+Wrap = Callable[[Handler, str, bool], Handler]
+"""Returns what is to run instead of a function: of a step or hook, or undoing that step."""
+
+
+def rewired(agent: Agent, wrap: Wrap) -> Agent:
+    """Return a copy of `agent` that runs something else instead of its functions."""
+    made = copy.copy(agent)
+    made.steps = {name: _rewired_step(step, wrap) for name, step in agent.steps.items()}
+    made.planners = {
+        name: replace(planner, hook=wrap(planner.hook, PLAN, False))
+        for name, planner in agent.planners.items()
+    }
+    if agent.aggregate_hook is not None:
+        made.aggregate_hook = wrap(agent.aggregate_hook, AGGREGATE, False)
+    return made
+
+
+def _rewired_step(step: StepDefinition, wrap: Wrap) -> StepDefinition:
+    undo = step.compensation
+    handler = wrap(step.handler, step.name, False)
+    return replace(step, handler=handler, compensation=undo and wrap(undo, step.name, True))
