@@ -13,6 +13,7 @@ import yaml
 
 from deploy.artefacts.files import ROOT
 from deploy.custom_resources import is_custom, problems, schemas
+from folkmoot.agent_worker.settings import WorkerServiceSettings
 from folkmoot.contracts.topics import CONFIGS, REGISTRY, SERVICES
 from folkmoot.runtime.settings import Settings
 from folkmoot.runtime.timing import Timing
@@ -196,6 +197,8 @@ def test_what_is_set_is_a_setting(overlay: str, monkeypatch: pytest.MonkeyPatch)
     for name, value in settings(overlay).items():
         monkeypatch.setenv(name, value)
     made = Settings()
+    known = {f"FOLKMOOT_{name.upper()}" for name in WorkerServiceSettings.model_fields}
+    assert set(settings(overlay)) <= known
     assert made.bus == settings(overlay)["FOLKMOOT_BUS"]
     assert made.partitions == int(settings(overlay)["FOLKMOOT_PARTITIONS"])
 
