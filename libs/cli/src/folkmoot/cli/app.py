@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from folkmoot.cli import brokers, controls, demo_command, leaders, looking, streams, tasks, views
+from folkmoot.cli import (
+    brokers,
+    controls,
+    demo_command,
+    leaders,
+    looking,
+    streams,
+    tasks,
+    topics,
+    views,
+)
 
 app = typer.Typer(
     name="folkmoot",
@@ -28,6 +38,7 @@ app.command("down", rich_help_panel=RUN)(brokers.down)
 app.command("status", rich_help_panel=RUN)(brokers.status)
 app.command("service", rich_help_panel=RUN)(brokers.service)
 app.command("worker", rich_help_panel=RUN)(brokers.worker)
+app.add_typer(topics.topics, name="topics", rich_help_panel=RUN)
 app.command("submit", rich_help_panel=LOOK)(tasks.submit)
 looking.register(tasks.sagas)
 controls.register(tasks.sagas)
