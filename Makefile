@@ -8,8 +8,8 @@ STAMP := $(VENV)/.ready
 SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down compose-up compose-down compose-demo logs check fmt lint type \
-        layers tidy test unit contract integration e2e deploy-check artefacts container-test \
+.PHONY: help setup demo up down secrets compose-up compose-down compose-demo logs check fmt lint \
+        type layers tidy test unit contract integration e2e deploy-check artefacts container-test \
         sim chaos mutants bench-smoke bench-teams bench-failover \
         bench-restore bench-sagas bench-gate clean
 
@@ -37,18 +37,24 @@ down: setup ## Stop what `make up` started
 COMPOSE ?= docker compose
 ENGINE ?= docker
 
-compose-up: ## Build the images, start the whole platform in containers, wait until all is ready
-	@$(COMPOSE) up --build --detach --wait --wait-timeout 180 $(ARGS)
+# With SECURE=1 everybody signs in to the brokers, and may do nothing but its own.
+COMPOSED = $(COMPOSE) -f docker-compose.yml $(if $(SECURE),-f deploy/compose/secure.yml)
+
+secrets: setup ## Make a password and an nkey for each user of the brokers, in deploy/secrets
+	@$(BIN)/python -m deploy.secrets
+
+compose-up: $(if $(SECURE),secrets) ## Build the images, start the whole platform in containers, wait until all is ready
+	@$(COMPOSED) up --build --detach --wait --wait-timeout 180 $(ARGS)
 
 compose-down: ## Stop the containers; ARGS=--volumes deletes what they kept as well
-	@$(COMPOSE) --profile '*' down --remove-orphans $(ARGS)
+	@$(COMPOSED) --profile '*' down --remove-orphans $(ARGS)
 
 compose-demo: ## Run the main job in containers; its report goes to ./dossier
 	@mkdir -p dossier
-	@FOLKMOOT_USER=$$(id -u):$$(id -g) $(COMPOSE) --profile demo run --build --rm demo
+	@FOLKMOOT_USER=$$(id -u):$$(id -g) $(COMPOSED) --profile demo run --build --rm demo
 
 logs: ## Follow the logs of the containers; ARGS=election for those of one service
-	@$(COMPOSE) logs --follow --tail 50 $(ARGS)
+	@$(COMPOSED) logs --follow --tail 50 $(ARGS)
 
 check: fmt-check lint type layers tidy ## All checks that run no service, fastest first
 

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import shlex
 import sys
 import time
@@ -18,12 +19,16 @@ from pathlib import Path
 
 from rich.console import Console
 
+from deploy import secrets
+from folkmoot.contracts.access import OUTSIDER
 from tests.containers.faults import FAULTS
 from tests.containers.job import Finished, run
 from tests.containers.platform import SERVICES, Platform
 
 PROJECT = "folkmoot-test"
-SCALE = {**dict.fromkeys(SERVICES, 2), "agent-worker": 3}
+FILES = ("docker-compose.yml",)
+SECURE_FILES = (*FILES, "deploy/compose/secure.yml")
+SCALE = dict.fromkeys((*SERVICES, "agent-worker"), 2)
 
 
 def arguments() -> argparse.Namespace:
@@ -31,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--compose", default="docker compose", help="the Compose client")
     parser.add_argument("--engine", default="docker", help="the engine's command, or podman")
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
+    parser.add_argument("--secure", action="store_true", help="with everybody signed in")
     parser.add_argument("--keep", action="store_true", help="leave everything running")
     parser.add_argument("--logs", type=Path, help="write the containers' logs here in the end")
     return parser.parse_args()
@@ -41,7 +47,11 @@ def main() -> int:
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console = Console(highlight=False, soft_wrap=True)
-    platform = Platform(shlex.split(asked.compose), shlex.split(asked.engine), PROJECT, SCALE)
+    files = SECURE_FILES if asked.secure else FILES
+    if asked.secure:
+        _sign_in_as(OUTSIDER)
+    compose, engine = shlex.split(asked.compose), shlex.split(asked.engine)
+    platform = Platform(compose, engine, PROJECT, SCALE, files)
     platform.down()
     with _timed(console, "build of all images"):
         platform.build()
@@ -59,6 +69,14 @@ def main() -> int:
     left = [] if asked.keep else platform.left()
     console.print(f"left behind: {', '.join(left) or 'nothing'}")
     return 1 if left else 0
+
+
+def _sign_in_as(user: str) -> None:
+    """Let this process submit as a program outside does."""
+    secrets.make()
+    os.environ["FOLKMOOT_BUS_USER"] = user
+    os.environ["FOLKMOOT_BUS_PASSWORD"] = (secrets.FOLDER / f"{user}.password").read_text()
+    os.environ["FOLKMOOT_BUS_NKEY"] = (secrets.FOLDER / f"{user}.nkey").read_text()
 
 
 @contextlib.contextmanager

@@ -20,10 +20,13 @@ from folkmoot.local.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("election", "event-store", "saga-orchestrator", "breaker-proxy")
 PORTS = ("KAFKA_PORT", "NATS_PORT", "JAEGER_PORT", "OTLP_PORT")
+PATIENT = {"FOLKMOOT_TTL_MS": "5000", "FOLKMOOT_SESSION_TTL_MS": "5000"}
+"""Faults are to be told from a machine that is merely busy."""
+
 PROBE = ("python", "-m", "folkmoot.runtime.probe", "ready")
 
 POLL_S = 0.25
-READY_WITHIN_S = 120.0
+READY_WITHIN_S = 240.0
 COMMAND_TIMEOUT_S = 900.0
 """The first build fetches everything that is locked."""
 
@@ -40,11 +43,12 @@ class Platform:
     engine_command: Sequence[str]
     project: str
     scale: Mapping[str, int]
+    files: Sequence[str] = ("docker-compose.yml",)
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ports = {name: str(free_port()) for name in PORTS}
-        self.environment = {**os.environ, **ports, **self.environment}
+        self.environment = {**os.environ, **PATIENT, **ports, **self.environment}
 
     @property
     def address(self) -> str:
@@ -54,7 +58,9 @@ class Platform:
 
     def compose(self, *arguments: str) -> str:
         """Run the Compose client on the project, and return what it printed."""
-        return self._run([*self.compose_command, "--project-name", self.project, *arguments])
+        files = [word for name in self.files for word in ("--file", name)]
+        project = ["--project-name", self.project]
+        return self._run([*self.compose_command, *files, *project, *arguments])
 
     def engine(self, *arguments: str) -> str:
         """Run the engine's command, and return what it printed."""
@@ -79,7 +85,7 @@ class Platform:
     def up(self) -> None:
         """Start all, and return when all are healthy."""
         scales = [word for name, n in self.scale.items() for word in ("--scale", f"{name}={n}")]
-        self.compose("up", "--detach", "--wait", "--wait-timeout", "180", *scales)
+        self.compose("up", "--detach", "--wait", "--wait-timeout", "300", *scales)
 
     def down(self) -> None:
         """Stop all, and delete what it kept."""

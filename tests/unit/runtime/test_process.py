@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from folkmoot.bus.addresses import BadAddress
+from folkmoot.bus.credentials import Credentials
 from folkmoot.bus.ports import AppendUncertain, Bus, BusError, BusUnavailable, TopicMismatch
 from folkmoot.local.ports import free_port
 from folkmoot.runtime.clock import Clock
@@ -57,9 +58,10 @@ def test_what_waiting_does_not_mend_ends_the_process(settings: Settings) -> None
 def test_a_process_is_alive_and_says_what_it_waits_for_before_a_broker_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port, told = free_port(), []
+    port = free_port()
+    told: list[tuple[int, str]] = []
 
-    async def connect(address: str) -> Bus:
+    async def connect(address: str, credentials: Credentials) -> Bus:
         if not told:
             told.append(await asyncio.to_thread(asked, port, "live"))
             raise BusUnavailable("nobody is at home")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from folkmoot.cli import (
+    access,
     brokers,
     controls,
     demo_command,
@@ -39,6 +40,7 @@ app.command("status", rich_help_panel=RUN)(brokers.status)
 app.command("service", rich_help_panel=RUN)(brokers.service)
 app.command("worker", rich_help_panel=RUN)(brokers.worker)
 app.add_typer(topics.topics, name="topics", rich_help_panel=RUN)
+app.add_typer(access.access, name="access", rich_help_panel=RUN)
 app.command("submit", rich_help_panel=LOOK)(tasks.submit)
 looking.register(tasks.sagas)
 controls.register(tasks.sagas)

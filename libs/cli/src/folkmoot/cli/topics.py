@@ -13,7 +13,8 @@ from folkmoot.bus.ports import Bus, BusError, BusUnavailable, Topic
 from folkmoot.cli.connection import BusOption, JsonOption, address
 from folkmoot.cli.output import EXIT_USAGE, CommandError, show
 from folkmoot.contracts.topics import TopicSpec, agent_topics, service_topics, team_topics
-from folkmoot.sdk.agent import Agent, teams
+from folkmoot.runtime.settings import BusSettings
+from folkmoot.sdk.agent import Agent, Team, teams
 from folkmoot.sdk.errors import DefinitionError
 
 topics = typer.Typer(help="Make the topics, or see whether they are right.", no_args_is_help=True)
@@ -58,17 +59,26 @@ def create(
 
 
 def _of_agents(references: Sequence[str]) -> list[TopicSpec]:
-    from folkmoot.agent_worker.bootstrap import load_agents
-
-    try:
-        agents: list[Agent] = [each for name in references for each in load_agents(name)]
-        found = teams(agents) if agents else []
-    except DefinitionError as error:
-        raise CommandError(str(error), EXIT_USAGE) from error
+    found, agents = loaded(references)
     specs = [spec for team in found for spec in team_topics(team.name)]
     for agent in agents:
         specs += agent_topics(agent.name, agent.partitions)
     return specs
+
+
+def loaded(references: Sequence[str]) -> tuple[list[Team], list[Agent]]:
+    """Return the teams and agents that MODULE:APP refer to.
+
+    Raises:
+        CommandError: they do not refer to agents, or to such that contradict each other.
+    """
+    from folkmoot.agent_worker.bootstrap import load_agents
+
+    try:
+        agents = [each for name in references for each in load_agents(name)]
+        return teams(agents), agents
+    except DefinitionError as error:
+        raise CommandError(str(error), EXIT_USAGE) from error
 
 
 async def _create(where: str, specs: Sequence[TopicSpec], wait_s: float) -> list[str]:
@@ -91,7 +101,7 @@ async def _connected(where: str, wait_s: float) -> Bus:
     until = loop.time() + wait_s
     while True:
         try:
-            return await connect(where)
+            return await connect(where, credentials=BusSettings().credentials())
         except BusUnavailable:
             if loop.time() >= until:
                 raise

@@ -94,7 +94,7 @@ async def _run(bootstrap: Bootstrap[T], settings: T) -> None:
     stop, desk = asyncio.Event(), FrontDesk()
     _stop_on_signals(stop)
     async with _serving_health(desk, settings):
-        while (bus := await _connect(settings.bus, stop, desk)) is not None:
+        while (bus := await _connect(settings, stop, desk)) is not None:
             try:
                 service = await _begun(bootstrap, bus, settings, desk)
                 if service is not None:
@@ -132,11 +132,11 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-async def _connect(address: str, stop: asyncio.Event, desk: FrontDesk) -> Bus | None:
+async def _connect(settings: Settings, stop: asyncio.Event, desk: FrontDesk) -> Bus | None:
     """Connect, waiting for a broker that is not there yet; None if told to stop meanwhile."""
     while not stop.is_set():
         try:
-            return await connect(address)
+            return await connect(settings.bus, credentials=settings.credentials())
         except BusUnavailable as error:
             desk.waits_for = str(error)
             logger.warning("%s; trying again", error)

@@ -16,6 +16,7 @@ from folkmoot.local.ports import free_port
 from folkmoot.local.processes import ServiceProcess
 from folkmoot.local.up import up
 from folkmoot.mesh import Mesh, MeshOptions
+from folkmoot.runtime.settings import BusSettings
 
 APP = "folkmoot.dossier.agents:agents"
 MEMBERS = ("member-1", "member-2", "member-3")
@@ -86,7 +87,7 @@ async def platform(options: DemoOptions) -> AsyncIterator[Embedded | Processes]:
 async def _on_brokers(
     address: str, data: Path, names: Sequence[str] = MEMBERS
 ) -> AsyncIterator[Processes]:
-    bus = await connect(address)
+    bus = await connect(address, credentials=BusSettings().credentials())
     members = [member_process(name, APP, address, data / "logs") for name in names]
     try:
         await asyncio.gather(*(member.start() for member in members))
