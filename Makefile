@@ -8,9 +8,9 @@ STAMP := $(VENV)/.ready
 SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down secrets compose-up compose-down compose-demo logs check fmt lint \
-        type layers tidy test unit contract integration e2e deploy-check artefacts container-test \
-        sim chaos mutants bench-smoke bench-teams bench-failover \
+.PHONY: help setup demo up down secrets certificates compose-up compose-down compose-demo logs \
+        check fmt lint type layers tidy test unit contract integration e2e deploy-check artefacts \
+        container-test sim chaos mutants bench-smoke bench-teams bench-failover \
         bench-restore bench-sagas bench-gate clean
 
 help: ## List the targets
@@ -42,6 +42,9 @@ COMPOSED = $(COMPOSE) -f docker-compose.yml $(if $(SECURE),-f deploy/compose/sec
 
 secrets: setup ## Make a password and an nkey for each user of the brokers, in deploy/secrets
 	@$(BIN)/python -m deploy.secrets
+
+certificates: setup ## Make an authority and a certificate for the brokers, in deploy/secrets
+	@$(BIN)/python -m deploy.certificates
 
 compose-up: $(if $(SECURE),secrets) ## Build the images, start the whole platform in containers, wait until all is ready
 	@$(COMPOSED) up --build --detach --wait --wait-timeout 180 $(ARGS)

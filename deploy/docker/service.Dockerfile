@@ -43,6 +43,6 @@ USER 10001:10001
 WORKDIR /var/lib/folkmoot
 EXPOSE 8700
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=9 \
     CMD ["python", "-m", "folkmoot.runtime.probe", "ready"]
 CMD ["folkmoot-service"]

@@ -66,7 +66,7 @@ class Pause(Fault):
     name = "pause of the breaker-proxy that lets the researcher's calls in"
 
     def strike(self, platform: Platform, saga: Saga) -> None:
-        partitions = int(platform.environment.get("FOLKMOOT_PARTITIONS", "2"))
+        partitions = int(platform.environment["FOLKMOOT_PARTITIONS"])
         shard = f"folkmoot.breaker-proxy.log/{partition_of(BUSY_AGENT, partitions)}"
         self._victim = platform.leader("breaker-proxy", shard)
         platform.engine("pause", self._victim)

@@ -20,8 +20,12 @@ from folkmoot.local.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("election", "event-store", "saga-orchestrator", "breaker-proxy")
 PORTS = ("KAFKA_PORT", "NATS_PORT", "JAEGER_PORT", "OTLP_PORT")
-PATIENT = {"FOLKMOOT_TTL_MS": "5000", "FOLKMOOT_SESSION_TTL_MS": "5000"}
-"""Faults are to be told from a machine that is merely busy."""
+PATIENT = {
+    "FOLKMOOT_TTL_MS": "5000",
+    "FOLKMOOT_SESSION_TTL_MS": "5000",
+    "FOLKMOOT_PARTITIONS": "1",
+}
+"""Faults are to be told from a machine that is merely busy: longer silences, and fewer shards."""
 
 PROBE = ("python", "-m", "folkmoot.runtime.probe", "ready")
 

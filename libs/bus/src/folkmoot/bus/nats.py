@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -279,18 +280,31 @@ async def _close(client: Client) -> None:
 
 
 async def _first_contact(settings: Mapping[str, Any]) -> None:
-    """Try each server, since reconnecting for ever includes the first connection."""
+    """Try each server, since reconnecting for ever includes the first connection.
+
+    nats-py waits for ever after a certificate that does not hold, so it is not waited for.
+    """
     causes: list[Exception] = []
+    distrusted = asyncio.Event()
 
     async def keep(error: Exception) -> None:
         causes.append(error)
+        if isinstance(error, ssl.SSLError):
+            distrusted.set()
 
     once = {"max_reconnect_attempts": 1, "reconnect_time_wait": FIRST_RETRY_S, "error_cb": keep}
+    contact = asyncio.create_task(nats.connect(**{**settings, **once}))
+    distrust = asyncio.create_task(distrusted.wait())
     try:
-        probe = await nats.connect(**{**settings, **once})
+        await asyncio.wait([contact, distrust], return_when=asyncio.FIRST_COMPLETED)
+        if not contact.done():
+            raise NatsError(repr(causes[-1]))
+        await (await contact).close()
     except NoServersError as error:
         raise NatsError(repr(causes[-1] if causes else error)) from error
-    await probe.close()
+    finally:
+        contact.cancel()
+        distrust.cancel()
 
 
 def _gossiped(message: Msg) -> Gossiped:
