@@ -20,11 +20,13 @@ from folkmoot.bus import connect
 from folkmoot.bus.credentials import Credentials
 from folkmoot.bus.ports import Bus, BusError, BusUnavailable, Gossiped, Topic, UnknownTopic
 from folkmoot.contracts.access import USERS
+from folkmoot.contracts.topics import SERVICES
 from folkmoot.election.bootstrap import service as election
 from folkmoot.election.settings import ElectionServiceSettings
 from folkmoot.event_store.bootstrap import service as event_store
 from folkmoot.event_store.settings import EventStoreServiceSettings
 from folkmoot.runtime.clock import SystemClock
+from folkmoot.runtime.metrics import registry
 from folkmoot.runtime.service import Service
 from folkmoot.saga_orchestrator.bootstrap import service as saga_orchestrator
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
@@ -252,8 +254,11 @@ async def test_nobody_speaks_in_the_name_of_another(doors: Doors, user: str, sub
         await bus.gossip.publish(subject, b"{}")
         await eventually_refused(bus.refusals, subject)
         assert bus.refusals.nats > 0
-        (reason,) = Service(user, bus, SystemClock(), []).health().reasons
+        service = Service(user if user in SERVICES else "election", bus, SystemClock(), [])
+        (reason,) = service.health().reasons
         assert subject in reason
+        labels = {"service": service.name, "broker": "nats"}
+        assert registry(service).get_sample_value("folkmoot_bus_refusals_total", labels)
 
 
 @pytest.mark.parametrize(("user", "subject"), HEARS)

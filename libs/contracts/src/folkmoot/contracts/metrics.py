@@ -132,6 +132,10 @@ REGISTRY: tuple[MetricRule, ...] = (
         "By how much the event loop is late, looked at ten times a second", "process", _ALL,
         LOOP_BUCKETS_S,
     ),
+    MetricRule(
+        "folkmoot_bus_refusals_total", "counter", "refusals", ("service", "broker"),
+        "What Kafka and NATS did not let this process do; one is one too many", "process", _ALL,
+    ),
     _of(
         _SAGAS, "sagas_open", "gauge", "sagas",
         "Open sagas by state: planning, running, aggregating, compensating, paused, stuck",
