@@ -8,8 +8,9 @@ STAMP := $(VENV)/.ready
 SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down check fmt lint type layers tidy test unit contract integration e2e \
-        deploy-check artefacts sim chaos mutants bench-smoke bench-teams bench-failover \
+.PHONY: help setup demo up down secrets certificates compose-up compose-down compose-demo logs \
+        check fmt lint type layers tidy test unit contract integration e2e deploy-check artefacts \
+        container-test sim chaos mutants bench-smoke bench-teams bench-failover \
         bench-restore bench-sagas bench-gate clean
 
 help: ## List the targets
@@ -31,6 +32,32 @@ up: setup ## Start real Kafka and NATS and every service as a process of its own
 
 down: setup ## Stop what `make up` started
 	@$(BIN)/folkmoot down
+
+# Containers, by Docker or what stands in for it: `make compose-up COMPOSE='podman compose'`.
+COMPOSE ?= docker compose
+ENGINE ?= docker
+
+# With SECURE=1 everybody signs in to the brokers, and may do nothing but its own.
+COMPOSED = $(COMPOSE) -f docker-compose.yml $(if $(SECURE),-f deploy/compose/secure.yml)
+
+secrets: setup ## Make a password and an nkey for each user of the brokers, in deploy/secrets
+	@$(BIN)/python -m deploy.secrets
+
+certificates: setup ## Make an authority and a certificate for the brokers, in deploy/secrets
+	@$(BIN)/python -m deploy.certificates
+
+compose-up: $(if $(SECURE),secrets) ## Build the images, start the whole platform in containers, wait until all is ready
+	@$(COMPOSED) up --build --detach --wait --wait-timeout 180 $(ARGS)
+
+compose-down: ## Stop the containers; ARGS=--volumes deletes what they kept as well
+	@$(COMPOSED) --profile '*' down --remove-orphans $(ARGS)
+
+compose-demo: ## Run the main job in containers; its report goes to ./dossier
+	@mkdir -p dossier
+	@FOLKMOOT_USER=$$(id -u):$$(id -g) $(COMPOSED) --profile demo run --build --rm demo
+
+logs: ## Follow the logs of the containers; ARGS=election for those of one service
+	@$(COMPOSED) logs --follow --tail 50 $(ARGS)
 
 check: fmt-check lint type layers tidy ## All checks that run no service, fastest first
 
@@ -77,6 +104,9 @@ deploy-check: setup ## Check what is deployed, without an engine
 
 artefacts: setup ## Make the generated files anew: metrics and traces pages, dashboards, manifests
 	@$(BIN)/python -m deploy.artefacts
+
+container-test: setup ## Run the main job in containers while they are killed, cut off and frozen
+	@$(BIN)/python -m tests.containers --compose '$(COMPOSE)' --engine '$(ENGINE)' $(ARGS)
 
 chaos: setup ## Kill, pause and cut everything for SECONDS, drawn from SEED; ARGS=--help
 	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) \

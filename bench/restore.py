@@ -16,12 +16,13 @@ from pathlib import Path
 
 from bench.rows import Row, options, report
 from folkmoot.bus import Bus, connect
-from folkmoot.bus.ports import Record
+from folkmoot.bus.ports import Record, Topic
 from folkmoot.contracts.snapshots import encode_snapshot
+from folkmoot.contracts.topics import service_topics
 from folkmoot.core.kernel import take
 from folkmoot.core.saga import SagaState
 from folkmoot.runtime.observer import observe
-from folkmoot.runtime.shards import create_service_topics, shard_name
+from folkmoot.runtime.shards import shard_name
 from folkmoot.runtime.snapshots import Archive
 from folkmoot.runtime.timing import Timing
 from folkmoot.testing.histories import PLAYERS, History
@@ -124,7 +125,9 @@ async def main(json: Path | None, *, quick: bool) -> None:
     entries, tail, repeats = (2_000, 500, 1) if quick else (100_000, 25_000, 2)
     with tempfile.TemporaryDirectory() as folder:
         bus = await connect(f"embedded:{folder}/restore.db")
-        await create_service_topics(bus, partitions=1)
+        await bus.log.create_topics(
+            [Topic(s.name, s.partitions, s.config) for s in service_topics(1)]
+        )
         rows = await measure(bus, entries, tail, repeats)
         await bus.close()
     report("Restoring a shard", rows, json)

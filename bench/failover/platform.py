@@ -17,12 +17,11 @@ from bench.noop import agent
 from folkmoot.bus import connect
 from folkmoot.bus.ports import Bus, Topic
 from folkmoot.cli.platform import MODULES, environment, member_spec
-from folkmoot.contracts.topics import team_topics
+from folkmoot.contracts.topics import service_topics, team_topics
 from folkmoot.core.messages import log
 from folkmoot.local import ports
 from folkmoot.local.processes import ServiceSpec
 from folkmoot.local.supervisor import Supervisor
-from folkmoot.runtime.shards import create_service_topics
 
 PEERS = "bench.failover.peers"
 LEASE_S = 1
@@ -64,8 +63,8 @@ class Starter:
         await self.supervisor.start(kafka, nats)
         bus = await connect(f"kafka://{kafka.address}?nats={nats.address}")
         self.stack.push_async_callback(bus.close)
-        await create_service_topics(bus, 1)
-        specs = [Topic(s.name, s.partitions, s.config) for s in team_topics(agent.team)]
+        wanted = (*service_topics(1), *team_topics(agent.team))
+        specs = [Topic(s.name, s.partitions, s.config) for s in wanted]
         await bus.log.create_topics([*specs, Topic(GROUP_TOPIC, 1, {})])
         return bus, kafka, nats
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.artefacts import dashboards, kustomized, metrics_page, strimzi, traces_page
+from deploy.artefacts import (
+    access,
+    dashboards,
+    kustomized,
+    metrics_page,
+    strimzi,
+    traces_page,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -13,6 +20,7 @@ PARTS: tuple[Callable[[], dict[str, str]], ...] = (
     metrics_page.files,
     traces_page.files,
     dashboards.files,
+    access.files,
     strimzi.files,
     kustomized.files,  # last: it is made from what others make
 )

@@ -21,7 +21,7 @@ COMMANDS = (
     "demo", "up", "down", "status", "service", "worker", "submit", "sagas", "sagas ls",
     "sagas show", "sagas watch", "sagas explain", "sagas history", "sagas state", "sagas result",
     "events", "events read", "events ls", "leaders", "team", "breakers", "knowledge",
-    "knowledge show", "doctor",
+    "knowledge show", "doctor", "topics create",
 )  # fmt: skip
 
 

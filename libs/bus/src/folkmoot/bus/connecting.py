@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from folkmoot.bus.addresses import Brokers, Embedded, parse
+from folkmoot.bus.credentials import NOBODY, Credentials
 from folkmoot.bus.limits import RECORD_LIMIT_BYTES
-from folkmoot.bus.ports import Bus
+from folkmoot.bus.ports import Bus, Refusals
 
 
 async def connect(
@@ -15,6 +16,7 @@ async def connect(
     *,
     record_limit_bytes: int = RECORD_LIMIT_BYTES,
     synchronous: Literal["FULL", "NORMAL"] = "FULL",
+    credentials: Credentials = NOBODY,
     kafka_options: Mapping[str, Any] | None = None,
     nats_options: Mapping[str, Any] | None = None,
 ) -> Bus:
@@ -28,11 +30,13 @@ async def connect(
         address: in one of these forms.
         record_limit_bytes: of one record; a broker's topics must allow as much.
         synchronous: of the file; NORMAL is faster and survives kill -9, but not a power cut.
+        credentials: who this is to the brokers; a file asks nobody.
         kafka_options: further arguments of every aiokafka client, such as `ssl_context`.
         nats_options: keyword arguments of `NatsGossip.connect`, such as `user_credentials`.
 
     Raises:
         BadAddress: it has neither form.
+        BadCredentials: they cannot be used.
         BusUnavailable: nothing answers there, or the file cannot be opened.
         CorruptLog: the file is damaged, or of another program.
     """
@@ -40,7 +44,11 @@ async def connect(
     if isinstance(place, Embedded):
         return await _embedded(place, address, record_limit_bytes, synchronous)
     return await _brokers(
-        place, address, record_limit_bytes, kafka_options or {}, nats_options or {}
+        place,
+        address,
+        record_limit_bytes,
+        credentials.kafka() | dict(kafka_options or {}),
+        credentials.nats() | dict(nats_options or {}),
     )
 
 
@@ -69,12 +77,16 @@ async def _brokers(
     from folkmoot.bus.kafka import KafkaLog
     from folkmoot.bus.nats import NatsGossip
 
-    gossip = await NatsGossip.connect(place.nats, **nats_options)
+    refusals = Refusals()
+    gossip = await NatsGossip.connect(place.nats, refusals=refusals, **nats_options)
     try:
         log = await KafkaLog.connect(
-            place.kafka, record_limit_bytes=record_limit_bytes, options=kafka_options
+            place.kafka,
+            record_limit_bytes=record_limit_bytes,
+            options=kafka_options,
+            refusals=refusals,
         )
     except BaseException:
         await gossip.close()
         raise
-    return Bus(log, gossip, address)
+    return Bus(log, gossip, address, refusals)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,7 @@ from folkmoot.bus.ports import (
     Handler,
     NoResponder,
     RecordTooLarge,
+    Refusals,
     Responder,
 )
 from folkmoot.bus.subjects import check_pattern, check_subject
@@ -40,6 +42,7 @@ FIRST_RETRY_S = 0.05
 FLUSH_TIMEOUT_S = 2
 RESPONDERS = "folkmoot"  # the queue group of all who answer: one of them gets each request
 FAILED = "Nats-Service-Error"  # the header by which NATS services say that an answer is an error
+VIOLATION = "permissions violation"  # how the server's refusals begin
 
 
 class NatsGossip:
@@ -48,9 +51,10 @@ class NatsGossip:
     `errors` counts what went wrong and `last_error` says what it was last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, refusals: Refusals | None = None) -> None:
         self.errors = 0
         self.last_error: str | None = None
+        self._refusals = refusals or Refusals()
         self._client = Client()
         self._own: set[Subscribed] = set()
 
@@ -63,6 +67,7 @@ class NatsGossip:
         nkeys_seed_str: str | None = None,
         user_credentials: str | None = None,
         options: Mapping[str, Any] | None = None,
+        refusals: Refusals | None = None,
     ) -> NatsGossip:
         """Return a connected gossip.
 
@@ -72,11 +77,12 @@ class NatsGossip:
             nkeys_seed_str: the seed of an nkey to sign in with.
             user_credentials: the path of a credentials file to sign in with.
             options: further arguments of nats-py's `connect`, such as `tls`.
+            refusals: where to note what the server does not allow.
 
         Raises:
             BusUnavailable: no server answers, or it lets nobody in.
         """
-        gossip = cls()
+        gossip = cls(refusals)
         credentials = {"nkeys_seed_str": nkeys_seed_str, "user_credentials": user_credentials}
         settings = {
             "servers": list(servers),
@@ -211,6 +217,8 @@ class NatsGossip:
 
     async def _on_error(self, error: Exception) -> None:
         self.note(error)
+        if VIOLATION in str(error).lower():
+            self._refusals.note("nats", f"NATS does not allow it: {error}")
         log.info("NATS: %s", self.last_error)
 
 
@@ -272,18 +280,31 @@ async def _close(client: Client) -> None:
 
 
 async def _first_contact(settings: Mapping[str, Any]) -> None:
-    """Try each server, since reconnecting for ever includes the first connection."""
+    """Try each server, since reconnecting for ever includes the first connection.
+
+    nats-py waits for ever after a certificate that does not hold, so it is not waited for.
+    """
     causes: list[Exception] = []
+    distrusted = asyncio.Event()
 
     async def keep(error: Exception) -> None:
         causes.append(error)
+        if isinstance(error, ssl.SSLError):
+            distrusted.set()
 
     once = {"max_reconnect_attempts": 1, "reconnect_time_wait": FIRST_RETRY_S, "error_cb": keep}
+    contact = asyncio.create_task(nats.connect(**{**settings, **once}))
+    distrust = asyncio.create_task(distrusted.wait())
     try:
-        probe = await nats.connect(**{**settings, **once})
+        await asyncio.wait([contact, distrust], return_when=asyncio.FIRST_COMPLETED)
+        if not contact.done():
+            raise NatsError(repr(causes[-1]))
+        await (await contact).close()
     except NoServersError as error:
         raise NatsError(repr(causes[-1] if causes else error)) from error
-    await probe.close()
+    finally:
+        contact.cancel()
+        distrust.cancel()
 
 
 def _gossiped(message: Msg) -> Gossiped:

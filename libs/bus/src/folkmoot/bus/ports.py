@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -240,6 +240,27 @@ class Gossip(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Refusals:
+    """What the brokers did not let this process do, for readiness and metrics.
+
+    A refusal does not pass by itself: somebody has to grant what is missing, and to start the
+    process again.
+    """
+
+    kafka: int = 0
+    nats: int = 0
+    latest: str | None = None
+
+    def note(self, broker: Literal["kafka", "nats"], what: str) -> None:
+        """Count one, and keep what it was."""
+        if broker == "kafka":
+            self.kafka += 1
+        else:
+            self.nats += 1
+        self.latest = what
+
+
 @dataclass(frozen=True, slots=True)
 class Bus:
     """Both ports, connected."""
@@ -247,6 +268,7 @@ class Bus:
     log: Log
     gossip: Gossip
     address: str
+    refusals: Refusals = field(default_factory=Refusals)
 
     async def close(self) -> None:
         """Close both, gossip first, so that nobody is told of what the log has not kept."""

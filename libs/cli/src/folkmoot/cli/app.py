@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from folkmoot.cli import (
+    access,
     brokers,
     controls,
     demo_command,
@@ -12,6 +13,7 @@ from folkmoot.cli import (
     looking,
     streams,
     tasks,
+    topics,
     trace,
     views,
 )
@@ -38,6 +40,8 @@ app.command("down", rich_help_panel=RUN)(brokers.down)
 app.command("status", rich_help_panel=RUN)(brokers.status)
 app.command("service", rich_help_panel=RUN)(brokers.service)
 app.command("worker", rich_help_panel=RUN)(brokers.worker)
+app.add_typer(topics.topics, name="topics", rich_help_panel=RUN)
+app.add_typer(access.access, name="access", rich_help_panel=RUN)
 app.command("submit", rich_help_panel=LOOK)(tasks.submit)
 looking.register(tasks.sagas)
 controls.register(tasks.sagas)

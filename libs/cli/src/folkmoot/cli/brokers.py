@@ -25,6 +25,7 @@ from folkmoot.local.up import DATA_DIR, FIRST_HEALTH_PORT, KAFKA_PORT, NATS_PORT
 from folkmoot.local.up import down as take_down
 from folkmoot.local.up import status as look_at
 from folkmoot.local.up import up as bring_up
+from folkmoot.runtime.settings import BusSettings
 
 DataOption = Annotated[
     Path, typer.Option("--data", help="Where everything is kept; delete it to start afresh.")
@@ -194,7 +195,7 @@ async def _topics() -> examining.Finding:
     address = local_address()
     if address is None:
         return examining.Finding("topics", True, "not looked at: nothing runs here")
-    bus = await connect(address)
+    bus = await connect(address, credentials=BusSettings().credentials())
     try:
         existing = await bus.log.topics()
         missing = [spec.name for spec in service_topics(1) if spec.name not in existing]

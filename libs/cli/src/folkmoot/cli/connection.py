@@ -15,6 +15,7 @@ from folkmoot.cli.output import CommandError
 from folkmoot.core.messages import inbox
 from folkmoot.runtime.observer import observe
 from folkmoot.runtime.service import Answer, QueryError
+from folkmoot.runtime.settings import BusSettings
 from folkmoot.runtime.shards import shard_name
 from folkmoot.sdk.errors import NoAnswer
 from folkmoot.sdk.queries import ask_dated, partition_count
@@ -74,7 +75,7 @@ def run(work: Callable[[Bus], Awaitable[T]], given: str | None) -> T:
     where = _existing(address(given))
 
     async def connected() -> T:
-        bus = await connect(where)
+        bus = await connect(where, credentials=BusSettings().credentials())
         try:
             return await work(bus)
         finally:

@@ -48,6 +48,10 @@ def demo(
             "where the services run.",
         ),
     ] = "embedded",
+    join: Annotated[
+        bool,
+        typer.Option("--join", help="Let the members that run there do it; start none here."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the demo that was interrupted.")
     ] = False,
@@ -68,8 +72,11 @@ def demo(
 
     options = DemoOptions(
         out, _one_of("--kill", kill, KILLS), late, _one_of("--fail", fail, FAILS), flaky, resume,
-        data, bus, json_file,
+        data, bus, json_file, join,
     )  # fmt: skip
+    if join and (bus == "embedded" or kill is not None):
+        why = "members elsewhere cannot be killed from here" if kill else "nobody runs there"
+        raise CommandError(f"--join does not go with this: {why}", EXIT_USAGE)
     try:
         outcome = asyncio.run(perform(options))
     except (BusError, LocalError, TimeoutError) as error:

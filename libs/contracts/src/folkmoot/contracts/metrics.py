@@ -141,6 +141,10 @@ REGISTRY: tuple[MetricRule, ...] = (
         "folkmoot_spans_dropped_total", "counter", "spans", ("service",),
         "Spans lost: the collector is away, or slower than they come", "process", _TRACED,
     ),
+    MetricRule(
+        "folkmoot_bus_refusals_total", "counter", "refusals", ("service", "broker"),
+        "What Kafka and NATS did not let this process do; one is one too many", "process", _ALL,
+    ),
     _of(
         _SAGAS, "sagas_open", "gauge", "sagas",
         "Open sagas by state: planning, running, aggregating, compensating, paused, stuck",

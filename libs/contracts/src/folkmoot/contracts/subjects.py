@@ -1,9 +1,12 @@
-"""Every NATS subject of Folkmoot, in one place."""
+"""Every NATS subject of Folkmoot, in one place, and who uses it."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from urllib.parse import unquote
+
+from folkmoot.contracts.topics import SERVICES
 
 
 def query(service: str, partition: int | str) -> str:
@@ -51,3 +54,30 @@ def gossip_sender(subject: str) -> str:
     """Return the member that tells on a subject made by `gossip`."""
     token = subject.split(".")[2]
     return unquote(token.replace("=", "%"))
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRule:
+    """One family of subjects: who publishes there, and who listens.
+
+    Whoever listens where requests come in may answer them.
+    """
+
+    pattern: str
+    publishers: tuple[str, ...]
+    listeners: tuple[str, ...]
+    requests: bool = False
+
+
+_WORKER, _USER = "agent-worker", "user"
+
+SUBJECTS: tuple[SubjectRule, ...] = (
+    *(SubjectRule(query(name, "*"), (_WORKER, _USER), (name,), requests=True) for name in SERVICES),
+    *(SubjectRule(presence(name), (name,), (name,)) for name in SERVICES),
+    SubjectRule(leader_announcement("*"), ("election",), (_WORKER, _USER)),
+    SubjectRule("folkmoot.announce.controls.*", ("saga-orchestrator",), (_USER,)),
+    SubjectRule("folkmoot.announce.appends.*", ("event-store",), (_USER,)),
+    SubjectRule(progress("*"), (_WORKER,), (_USER,)),
+    SubjectRule(GOSSIP, (_WORKER,), (_WORKER, _USER)),
+)
+"""The registry from which permissions are made. What is not here is nobody's."""

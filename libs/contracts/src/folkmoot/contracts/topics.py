@@ -198,9 +198,14 @@ def _specs(rules: Sequence[TopicRule], partitions: int, name: str = "") -> list[
     ]
 
 
-def service_topics(partitions: int) -> list[TopicSpec]:
-    """Return the topics that exist once, with `partitions` shards for each service."""
-    return _specs([rule for rule in REGISTRY if "{name}" not in rule.name], partitions)
+def service_topics(partitions: int, user: str = "") -> list[TopicSpec]:
+    """Return the topics that exist once, with `partitions` shards for each service.
+
+    With a `user`, only those that it reads or writes: brokers that know who it is show it no other.
+    """
+    once = [rule for rule in REGISTRY if "{name}" not in rule.name]
+    seen = [rule for rule in once if not user or user in (*rule.readers, *rule.writers)]
+    return _specs(seen, partitions)
 
 
 def agent_topics(agent: str, partitions: int) -> list[TopicSpec]:

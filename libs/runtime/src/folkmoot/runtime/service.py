@@ -132,8 +132,12 @@ class Service:
     def health(self) -> Health:
         """Return whether the service is ready, per shard."""
         shards = tuple(self._shard_health(replica) for replica in self.replicas)
-        reasons = tuple(_problems(shards))
+        reasons = (*_problems(shards), *self._refused())
         return Health(not reasons, reasons, shards)
+
+    def _refused(self) -> list[str]:
+        refused = self.bus.refusals.latest
+        return [] if refused is None else [f"{refused}; grant it, then start {self.name} again"]
 
     def _shard_health(self, replica: Replica[Any]) -> ShardHealth:
         shard = replica.shard

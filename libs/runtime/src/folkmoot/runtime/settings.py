@@ -1,6 +1,7 @@
 """What an operator can set, from the environment: `FOLKMOOT_BUS`, `FOLKMOOT_TTL_MS` and so on.
 
-A service's own settings extend `Settings`. Secrets may lie as files in `/run/secrets`.
+A service's own settings extend `Settings`. Secrets may lie as files in `/run/secrets`, named as the
+variables are, in small letters: `/run/secrets/folkmoot_bus_password`.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from folkmoot.bus.credentials import Credentials, Mechanism
 from folkmoot.runtime.timing import Timing
 
 SECRETS = Path("/run/secrets")
 
 
-class Settings(BaseSettings):
-    """The settings that every service has."""
+class BusSettings(BaseSettings):
+    """How to sign in to the brokers: of services, commands and user programs alike."""
 
     model_config = SettingsConfigDict(
         env_prefix="FOLKMOOT_",
@@ -27,6 +29,36 @@ class Settings(BaseSettings):
         frozen=True,
         extra="ignore",
     )
+
+    bus_user: str = ""
+    """Who this is to Kafka and NATS, such as `election`; nobody in particular if empty."""
+
+    bus_password: SecretStr = SecretStr("")
+    """The user's password for Kafka."""
+
+    bus_mechanism: Mechanism = "SCRAM-SHA-512"
+    """How the password is proven. `PLAIN` shows it to the broker: for administrators, over TLS."""
+
+    bus_nkey: SecretStr = SecretStr("")
+    """The seed of the user's nkey for NATS."""
+
+    bus_ca: Path | None = None
+    """A PEM file with the authority that signed the brokers' certificates. With it, connections
+    to Kafka are encrypted, and those to NATS too, whose address then begins with `tls://`."""
+
+    def credentials(self) -> Credentials:
+        """Return what to sign in with."""
+        return Credentials(
+            self.bus_user,
+            self.bus_password.get_secret_value(),
+            self.bus_nkey.get_secret_value(),
+            self.bus_ca,
+            self.bus_mechanism,
+        )
+
+
+class Settings(BusSettings):
+    """The settings that every service has."""
 
     bus: str = "kafka://127.0.0.1:9092?nats=nats://127.0.0.1:4222"
     """Where the log and the gossip are: `kafka://HOST:PORT?nats=nats://HOST:PORT` or

@@ -90,11 +90,11 @@ def _follows(presence: Presence, partition: int, member: str) -> bool:
     return presence.follows(member, partition)
 
 
-async def create_service_topics(bus: Bus, partitions: int) -> None:
-    """Create the topics that exist once.
+async def create_service_topics(bus: Bus, settings: Settings) -> None:
+    """Create the topics that exist once; whoever signs in as somebody, those of its own only.
 
     Raises:
         TopicMismatch: one exists with other partitions or with settings that lose history.
     """
-    specs = service_topics(partitions)
+    specs = service_topics(settings.partitions, settings.bus_user)
     await bus.log.create_topics([Topic(s.name, s.partitions, s.config) for s in specs])

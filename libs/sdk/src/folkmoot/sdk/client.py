@@ -46,6 +46,7 @@ from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.postbox import Postbox
 from folkmoot.runtime.propagation import current_traceparent
 from folkmoot.runtime.service import QueryError
+from folkmoot.runtime.settings import BusSettings
 from folkmoot.sdk.asking import Question, decided
 from folkmoot.sdk.election.candidate import SESSION_TTL_MS, Candidate
 from folkmoot.sdk.election.membership import Candidature
@@ -265,7 +266,8 @@ class Client:
         Raises:
             BusUnavailable: nothing answers there.
         """
-        bus = await connect(address or os.environ.get("FOLKMOOT_BUS", DEFAULT_BUS))
+        where = address or os.environ.get("FOLKMOOT_BUS", DEFAULT_BUS)
+        bus = await connect(where, credentials=BusSettings().credentials())
         try:
             async with cls.on(bus, node=node, session_ttl_ms=session_ttl_ms) as client:
                 yield client

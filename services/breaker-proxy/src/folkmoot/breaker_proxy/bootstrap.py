@@ -27,7 +27,7 @@ async def service(bus: Bus, settings: BreakerProxyServiceSettings, clock: Clock)
     Raises:
         TopicMismatch: a topic exists with settings that would lose history.
     """
-    await create_service_topics(bus, settings.partitions)
+    await create_service_topics(bus, settings)
     traces = tracing(NAME, bus, settings, clock)
     made = shards(
         NAME,

@@ -26,7 +26,7 @@ async def service(bus: Bus, settings: ElectionServiceSettings, clock: Clock) -> 
     Raises:
         TopicMismatch: a topic exists with settings that would lose history.
     """
-    await create_service_topics(bus, settings.partitions)
+    await create_service_topics(bus, settings)
     made = shards(
         NAME,
         lambda partition: machine(settings, partition),

@@ -33,7 +33,7 @@ async def service(bus: Bus, settings: EventStoreServiceSettings, clock: Clock) -
         TopicMismatch: a topic exists with settings that would lose history.
         IndexUnavailable: the index's folder cannot be used.
     """
-    await create_service_topics(bus, settings.partitions)
+    await create_service_topics(bus, settings)
     made = shards(
         NAME,
         lambda partition: machine(settings, partition),

@@ -58,7 +58,7 @@ class KafkaAppender:
         record_limit_bytes: int,
         on_buried: Callable[[KafkaAppender], None],
     ) -> None:
-        self._brokers = brokers
+        self.brokers = brokers
         self.producer = producer
         self.admin = admin
         self._limit = record_limit_bytes
@@ -89,7 +89,7 @@ class KafkaAppender:
     async def _reach(self, topic: str, partition: int) -> None:
         """Learn who leads the partition and connect to it, which a first append would wait for."""
         await self.admin.require(topic, partition)
-        with self._brokers.explained():
+        with self.brokers.explained():
             client = self.producer.client
             await self.producer.partitions_for(topic)
             node = client.cluster.leader_for_partition(TopicPartition(topic, partition))
@@ -151,6 +151,7 @@ class Lane:
             self._fail(error, [*self._sent, *self._waiting])
             self._waiting.clear()
         except Exception as error:  # whatever it was, those who wait must hear of it
+            self._appender.brokers.note(error)
             self._appender.give_up(repr(error))
         finally:
             self._task = None

@@ -7,16 +7,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka.errors import BrokerResponseError, KafkaError
+from aiokafka.errors import (
+    BrokerResponseError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 
 from folkmoot.bus.cancelling import heed_cancellation
-from folkmoot.bus.ports import BusError, BusUnavailable, UnknownTopic
+from folkmoot.bus.ports import BusError, BusUnavailable, Refusals, UnknownTopic
 
 REQUEST_TIMEOUT_MS = 5_000  # of one request; a broker that takes longer counts as gone
 
 LOST = (KafkaError, OSError, TimeoutError, RuntimeError)
 """What a client raises when it has lost a broker. RuntimeError is how uvloop says that what is
 written to has closed meanwhile."""
+
+REFUSED = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,12 @@ class Brokers:
 
     servers: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
+
+    def note(self, error: BaseException) -> None:
+        """Keep `error` for readiness and metrics, if it says that something is not allowed."""
+        if isinstance(error, REFUSED):
+            self.refusals.note("kafka", f"Kafka does not allow it: {error!r}")
 
     def client(self, **settings: Any) -> dict[str, Any]:
         """Return the keyword arguments of a client with these `settings`."""
@@ -51,6 +69,7 @@ class Brokers:
             heed_cancellation()
         except LOST as error:
             heed_cancellation()
+            self.note(error)
             if isinstance(error, BrokerResponseError) and not error.retriable:
                 raise BusError(f"Kafka refuses: {error!r}. Ask who runs it for access.") from error
             raise self.unavailable(repr(error)) from error

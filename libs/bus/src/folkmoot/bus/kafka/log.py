@@ -18,7 +18,7 @@ from folkmoot.bus.kafka.consumers import start_consumer, stop_consumer
 from folkmoot.bus.kafka.producers import start_producer
 from folkmoot.bus.kafka.tail import KafkaTail
 from folkmoot.bus.limits import RECORD_LIMIT_BYTES
-from folkmoot.bus.ports import BusUnavailable, Topic
+from folkmoot.bus.ports import BusUnavailable, Refusals, Topic
 
 SETTLED_WITHIN_S = 10.0
 """For what was cancelled on its way in or out: a little longer than requests may take."""
@@ -46,6 +46,7 @@ class KafkaLog:
         *,
         record_limit_bytes: int = RECORD_LIMIT_BYTES,
         options: Mapping[str, Any] | None = None,
+        refusals: Refusals | None = None,
     ) -> KafkaLog:
         """Return a log whose brokers answer.
 
@@ -53,11 +54,13 @@ class KafkaLog:
             servers: HOST:PORT of one or more brokers.
             record_limit_bytes: of one record; the topics must allow as much.
             options: further arguments of every aiokafka client, such as `ssl_context`.
+            refusals: where to note what the brokers do not allow.
 
         Raises:
             BusUnavailable: no broker answers.
         """
-        made = cls(Brokers(tuple(servers), options or {}), record_limit_bytes)
+        brokers = Brokers(tuple(servers), options or {}, refusals or Refusals())
+        made = cls(brokers, record_limit_bytes)
         await made._admin.start()
         return made
 
@@ -112,6 +115,7 @@ class KafkaLog:
                 await consumer.commit(upto)
         except LOST as error:
             heed_cancellation()
+            self._brokers.note(error)
             log.info("The progress of %s was not made visible: %r", group, error)
 
     async def close(self) -> None:

@@ -100,6 +100,7 @@ class KafkaTail:
             raise self._corrupt(f"the record cannot be read: {error}") from error
         except LOST as error:
             heed_cancellation()
+            self._brokers.note(error)
             raise self._brokers.unavailable(repr(error)) from error
         records = fetched.get(self._place)
         if not records:

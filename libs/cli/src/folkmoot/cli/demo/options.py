@@ -32,6 +32,7 @@ class DemoOptions:
     data: Path = Path(".folkmoot")
     bus: str = "embedded"
     json_file: Path | None = None
+    join: bool = False
 
     @property
     def shards(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from folkmoot.bus import Bus, connect
@@ -16,6 +16,7 @@ from folkmoot.local.ports import free_port
 from folkmoot.local.processes import ServiceProcess
 from folkmoot.local.up import up
 from folkmoot.mesh import Mesh, MeshOptions
+from folkmoot.runtime.settings import BusSettings
 
 APP = "folkmoot.dossier.agents:agents"
 MEMBERS = ("member-1", "member-2", "member-3")
@@ -77,14 +78,17 @@ async def platform(options: DemoOptions) -> AsyncIterator[Embedded | Processes]:
                 yield processes
     else:
         address = local_address() or "" if options.bus == "local" else options.bus
-        async with _on_brokers(address, options.data) as processes:
+        names = () if options.join else MEMBERS
+        async with _on_brokers(address, options.data, names) as processes:
             yield processes
 
 
 @contextlib.asynccontextmanager
-async def _on_brokers(address: str, data: Path) -> AsyncIterator[Processes]:
-    bus = await connect(address)
-    members = [member_process(name, APP, address, data / "logs") for name in MEMBERS]
+async def _on_brokers(
+    address: str, data: Path, names: Sequence[str] = MEMBERS
+) -> AsyncIterator[Processes]:
+    bus = await connect(address, credentials=BusSettings().credentials())
+    members = [member_process(name, APP, address, data / "logs") for name in names]
     try:
         await asyncio.gather(*(member.start() for member in members))
         yield Processes(bus, members)

@@ -1,0 +1,103 @@
+"""What is done to the containers while a job runs, and undone when it has ended."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+
+from folkmoot.contracts.keys import partition_of
+from folkmoot.sdk.client import Saga
+from tests.containers.platform import Platform
+
+WORKER, TEAM_SHARD = "agent-worker", "folkmoot.team.dossier.log/0"
+BUSY_AGENT = "researcher"
+
+
+class Fault(ABC):
+    """One fault. `name` is what the report calls it."""
+
+    name: str
+
+    @abstractmethod
+    def strike(self, platform: Platform, saga: Saga) -> None:
+        """Do harm to whoever the saga depends on most."""
+
+    def heal(self, platform: Platform) -> None:  # noqa: B027 - most heal by themselves
+        """Undo what does not mend itself."""
+
+
+class Nothing(Fault):
+    """The job as it runs when nothing goes wrong."""
+
+    name = "none"
+
+    def strike(self, platform: Platform, saga: Saga) -> None:
+        return None
+
+
+class Kill(Fault):
+    """Every process in the container dies at once; the restart policy starts it again."""
+
+    name = "kill -9 of the orchestrator that leads the saga's shard"
+
+    def strike(self, platform: Platform, saga: Saga) -> None:
+        shard = f"folkmoot.saga-orchestrator.log/{saga.partition}"
+        victim = platform.leader("saga-orchestrator", shard)
+        # -1 spares the sender and the container's init, which then ends as its child did.
+        platform.engine("exec", victim, "sh", "-c", "kill -9 -1")
+
+
+class CutOff(Fault):
+    """Connections hang and names are not found any more, as when a cable is pulled."""
+
+    name = "network disconnect of the worker that leads the team"
+
+    def strike(self, platform: Platform, saga: Saga) -> None:
+        self._victim = platform.leader(WORKER, TEAM_SHARD)
+        platform.engine("network", "disconnect", f"{platform.project}_default", self._victim)
+
+    def heal(self, platform: Platform) -> None:
+        platform.engine("network", "connect", f"{platform.project}_default", self._victim)
+
+
+class Pause(Fault):
+    """The process is frozen, and goes on afterwards as if nothing had been: a zombie."""
+
+    name = "pause of the breaker-proxy that lets the researcher's calls in"
+
+    def strike(self, platform: Platform, saga: Saga) -> None:
+        partitions = int(platform.environment["FOLKMOOT_PARTITIONS"])
+        shard = f"folkmoot.breaker-proxy.log/{partition_of(BUSY_AGENT, partitions)}"
+        self._victim = platform.leader("breaker-proxy", shard)
+        platform.engine("pause", self._victim)
+
+    def heal(self, platform: Platform) -> None:
+        platform.engine("unpause", self._victim)
+
+
+class RestartKafka(Fault):
+    """The log is away for some seconds."""
+
+    name = "restart of Kafka"
+
+    def strike(self, platform: Platform, saga: Saga) -> None:
+        platform.compose("restart", "kafka")
+
+
+class RestartNats(Fault):
+    """Gossip is away for a moment, and what was on its way is lost."""
+
+    name = "restart of NATS"
+
+    def strike(self, platform: Platform, saga: Saga) -> None:
+        platform.compose("restart", "nats")
+
+
+FAULTS: Mapping[str, Callable[[], Fault]] = {
+    "none": Nothing,
+    "kill": Kill,
+    "cut": CutOff,
+    "pause": Pause,
+    "kafka": RestartKafka,
+    "nats": RestartNats,
+}
