@@ -128,7 +128,7 @@ def test_what_a_question_waits_for_is_found() -> None:
 
 
 def test_what_nobody_remembers_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("folkmoot.core.saga.folding.ENDED_REMEMBERED_MAX", 5)
+    monkeypatch.setattr("folkmoot.core.saga.state.ENDED_REMEMBERED_MAX", 5)
     driver = Driver()
     for number in range(40):
         run(driver, f"s{number}")

@@ -34,8 +34,6 @@ from folkmoot.core.saga.events import PlannedStep
 from folkmoot.core.saga.folding_back import FoldingBack
 from folkmoot.core.saga.state import (
     CONTROLS_REMEMBERED_MAX,
-    ENDED_DESCRIBED_MAX,
-    ENDED_REMEMBERED_MAX,
     STEPS_DESCRIBED_MAX,
     TRIED_KEPT_MAX,
     Ended,
@@ -147,7 +145,7 @@ class Folding(FoldingBack):
         }
         state.ended[saga.saga_id] = Ended(result, saga.opened_at, at.at, shown)
         state.described[saga.saga_id] = None
-        _forget(state)
+        state.forget_oldest()
         told = [*children.told_of_end(saga, result), *children.releases(saga)]
         return (Send(TASK_RESULTS, result, key=saga.saga_id), *told)
 
@@ -339,17 +337,6 @@ def _note_try(saga: Saga, step: Step, failure: str) -> None:
 def _hook(event: happened.StepScheduled, team: str) -> PlannedStep:
     """Return a leader's hook as a step; what it may still try is decided, not folded."""
     return PlannedStep(event.step_id, event.step_id, team, None, (), 0, 0, 0, 1.0, 0, False)
-
-
-def _forget(state: SagaState) -> None:
-    state.index.bound()
-    while len(state.ended) > ENDED_REMEMBERED_MAX:
-        forgotten, _ = state.ended.popitem(last=False)
-        state.described.pop(forgotten, None)
-        state.index.touched[forgotten] = None
-    while len(state.described) > ENDED_DESCRIBED_MAX:
-        oldest, _ = state.described.popitem(last=False)
-        state.ended[oldest].shown = None
 
 
 _Fold = Callable[[Folding, SagaState, Any, Position], Effects]

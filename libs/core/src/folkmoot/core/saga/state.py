@@ -271,3 +271,14 @@ class SagaState:
     at_once: int = 0
     controls: OrderedDict[str, ControlAnswer] = field(default_factory=OrderedDict)
     index: SagaIndex = field(init=False, repr=False, compare=False, default_factory=SagaIndex)
+
+    def forget_oldest(self) -> None:
+        """Keep no more of the sagas that have ended than the shard has room for."""
+        self.index.bound()
+        while len(self.ended) > ENDED_REMEMBERED_MAX:
+            forgotten, _ = self.ended.popitem(last=False)
+            self.described.pop(forgotten, None)
+            self.index.touched[forgotten] = None
+        while len(self.described) > ENDED_DESCRIBED_MAX:
+            oldest, _ = self.described.popitem(last=False)
+            self.ended[oldest].shown = None
