@@ -37,7 +37,8 @@ class Plan:
     in_flight: Sequence[int] = (1, 64, 512)
     widths: Sequence[int] = (250, 1_000)
     shapes: Sequence[str] = ("three", "undo", "wide")
-    seconds_max: float = 12 * 60
+    seconds_max: float = 9 * 60
+    """Of all rounds of closed loops; the other parts take some three minutes more."""
 
     def loads(self, contender: Contender) -> list[Load]:
         """Return the closed loops of a turn."""
