@@ -266,3 +266,17 @@ async def test_announcements_are_published_and_may_fail(caplog: pytest.LogCaptur
     await gossip.close()
     announce(Announce("s", 2))
     await eventually(lambda: "an announcement was not published" in caplog.text)
+
+
+async def test_what_is_done_at_the_very_end_is_done_when_all_is_handed_over(
+    house: Callable[..., House],
+) -> None:
+    seen: list[Role] = []
+
+    async def note() -> None:
+        seen.append(made.replica.role)
+
+    made = house(on_stopped=note)
+    await made.ready()
+    await made.stop()
+    assert seen == [Role.STOPPED]
