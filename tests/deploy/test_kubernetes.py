@@ -14,7 +14,9 @@ import yaml
 from deploy.artefacts.files import ROOT
 from deploy.custom_resources import is_custom, problems, schemas
 from folkmoot.agent_worker.settings import WorkerServiceSettings
+from folkmoot.contracts.access import Cast, Grant, kafka_grants
 from folkmoot.contracts.topics import CONFIGS, REGISTRY, SERVICES
+from folkmoot.dossier.agents import TEAM, agents
 from folkmoot.runtime.settings import Settings
 from folkmoot.runtime.timing import Timing
 
@@ -255,6 +257,22 @@ def test_the_topics_of_services_are_those_of_the_registry() -> None:
         partitions = 1 if rule.single_partition else int(settings("prod")["FOLKMOOT_PARTITIONS"])
         assert (made["partitions"], made["replicas"]) == (partitions, 3)
         assert made["config"] == {**CONFIGS[rule.role], "min.insync.replicas": "2"}
+
+
+def test_each_service_has_a_user_of_kafka_who_may_do_what_the_registry_says() -> None:
+    cast = Cast(tuple(agent.name for agent in agents), (TEAM,))
+    users = {each["metadata"]["name"]: each["spec"] for each in of("prod", "KafkaUser")}
+    assert set(users) >= NAMES
+    for name in NAMES:
+        acls = users[name]["authorization"]["acls"]
+        granted = {
+            Grant(acl["resource"]["type"], acl["resource"]["name"], tuple(acl["operations"]))
+            for acl in acls
+        }
+        assert granted == set(kafka_grants(name, cast))
+        assert {acl["resource"]["patternType"] for acl in acls} == {"literal"}
+    operations = [acl["operations"] for acl in users["keda"]["authorization"]["acls"]]
+    assert operations == [["Describe"], ["Describe"]]
 
 
 def test_scaling_looks_at_a_group_that_is_told_and_never_ends_at_none() -> None:
