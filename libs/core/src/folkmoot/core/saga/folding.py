@@ -35,12 +35,10 @@ from folkmoot.core.saga.folding_back import FoldingBack
 from folkmoot.core.saga.state import (
     CONTROLS_REMEMBERED_MAX,
     STEPS_DESCRIBED_MAX,
-    TRIED_KEPT_MAX,
     Ended,
     Saga,
     SagaState,
     Step,
-    Tried,
 )
 from folkmoot.core.saga.waiting import UNKNOWN_OUTCOMES
 
@@ -257,7 +255,7 @@ class Folding(FoldingBack):
             saga.calls -= 1
             step.ended_at = at.at
             if isinstance(event, happened.StepRetryScheduled | happened.StepDeferred):
-                _note_try(saga, step, event.failure.kind)
+                saga.note_try(step, event.failure.kind)
         questions.forget(saga, step)
         pacing.unwait(state, saga, event.step_id)
         return saga, step
@@ -325,13 +323,6 @@ def _answered(state: SagaState, answer: ControlAnswer) -> Effects:
     while len(state.controls) > CONTROLS_REMEMBERED_MAX:
         state.controls.popitem(last=False)
     return (Local(Announce(announcement_subject(answer.request_id), answer)),)
-
-
-def _note_try(saga: Saga, step: Step, failure: str) -> None:
-    if len(saga.tried) < TRIED_KEPT_MAX:
-        plan, call_id = step.plan, step.call_id
-        tried = Tried(plan.id, call_id, step.attempt, step.called_at, step.ended_at, failure)
-        saga.tried.append(tried)
 
 
 def _hook(event: happened.StepScheduled, team: str) -> PlannedStep:

@@ -217,6 +217,12 @@ class Saga:
         """Return a step or hook by its id."""
         return self.steps.get(step_id) or self.hooks.get(step_id)
 
+    def note_try(self, step: Step, failure: str) -> None:
+        """Remember the attempt of a step that has just ended without success."""
+        if len(self.tried) < TRIED_KEPT_MAX:
+            place, times = (step.plan.id, step.call_id), (step.called_at, step.ended_at)
+            self.tried.append(Tried(*place, step.attempt, *times, failure))
+
     @property
     def room(self) -> int | None:
         """How many more steps may begin now, None for any number."""
