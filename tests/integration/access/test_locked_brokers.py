@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+from collector import Collector
 
 from folkmoot.agent_worker.bootstrap import worker
 from folkmoot.agent_worker.settings import WorkerServiceSettings
@@ -34,6 +35,7 @@ from folkmoot.sdk.agent import Agent
 from folkmoot.sdk.client import Client, Saga
 from folkmoot.sdk.context import StepContext
 from folkmoot.sdk.errors import ControlRefused, SagaFailed
+from folkmoot.testing.eventually import eventually
 from tests.integration.access.locked import Doors, eventually_refused
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
@@ -106,10 +108,17 @@ async def run(client: Client, what: str) -> tuple[Saga, str]:
     raise AssertionError
 
 
-async def test_a_task_runs_from_end_to_end_with_nobody_refused(doors: Doors) -> None:
-    async with running(doors) as (buses, services), Client.on(buses["user"]) as client:
+async def test_a_task_runs_from_end_to_end_with_nobody_refused(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncExitStack() as stack:
+        collector = stack.enter_context(Collector.serving())
+        monkeypatch.setenv("FOLKMOOT_OTLP_ENDPOINT", collector.endpoint)
+        buses, services = await stack.enter_async_context(running(doors))
+        client = await stack.enter_async_context(Client.on(buses["user"]))
         saga, answer = await asyncio.wait_for(run(client, "the sea"), 120)
         assert answer == "seen the sea"
+        await eventually(lambda: collector.is_whole(saga.saga_id))
         types = [event["type"] async for event in saga.events()]
         assert types[-1] == "folkmoot.saga-completed.v1"
         with pytest.raises(ControlRefused):

@@ -70,10 +70,12 @@ class SubjectRule:
 
 
 _WORKER, _USER = "agent-worker", "user"
+_TRACED = ("saga-orchestrator", "breaker-proxy")
 
 SUBJECTS: tuple[SubjectRule, ...] = (
     *(SubjectRule(query(name, "*"), (_WORKER, _USER), (name,), requests=True) for name in SERVICES),
     *(SubjectRule(presence(name), (name,), (name,)) for name in SERVICES),
+    *(SubjectRule(traces(name), (name,), (name,)) for name in (*_TRACED, _WORKER)),
     SubjectRule(leader_announcement("*"), ("election",), (_WORKER, _USER)),
     SubjectRule("folkmoot.announce.controls.*", ("saga-orchestrator",), (_USER,)),
     SubjectRule("folkmoot.announce.appends.*", ("event-store",), (_USER,)),
