@@ -15,7 +15,7 @@ from folkmoot.core.breaker import folding as breaker_folding
 from folkmoot.core.breaker import machine as breaker_machine
 from folkmoot.core.event_store.state import EventStoreState
 from folkmoot.core.kernel import Leadership, Position, Shard, Verdict
-from folkmoot.core.saga import backward, folding
+from folkmoot.core.saga import backward, folding_back
 from folkmoot.core.worker import machine as worker_machine
 from folkmoot.event_store import following
 from folkmoot.runtime import shelf
@@ -164,7 +164,7 @@ def undoing_takes_no_order(patch: pytest.MonkeyPatch) -> None:
         return dict.fromkeys(saga.steps, 0)
 
     patch.setattr(backward, "count_blockers", none)
-    patch.setattr(folding, "count_blockers", none)
+    patch.setattr(folding_back, "count_blockers", none)
 
 
 def compensations_are_not_run(patch: pytest.MonkeyPatch) -> None:

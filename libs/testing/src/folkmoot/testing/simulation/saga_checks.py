@@ -25,27 +25,38 @@ Steps = list[dict[str, Any]]
 
 
 def sagas_end_once(evidence: Evidence) -> Iterator[Violation]:
-    """I6: a saga opens once and ends in exactly one state, which is what its user is told."""
+    """I6: a saga opens once and ends in exactly one state, which is what its user is told.
+
+    A task that was refused has not become a saga: sent again, it may be taken.
+    """
     shard = evidence.shards.get(ORCHESTRATOR)
     if shard is None:
         return
+    opened, ends = _openings_and_ends(shard)
+    told = _told(evidence)
+    for saga_id in {**dict.fromkeys(evidence.seen.tasks), **opened}:
+        if saga_id not in evidence.seen.tasks and not ends[saga_id]:
+            yield Violation("I6", f"saga {saga_id} was opened and has not ended")
+        elif len(ends[saga_id]) != 1 and set(ends[saga_id]) != {"refused"}:
+            yield Violation("I6", f"saga {saga_id} ended {len(ends[saga_id])} times")
+        elif opened[saga_id] != (ends[saga_id][0] != "refused"):
+            yield Violation("I6", f"saga {saga_id} was opened {opened[saga_id]} times")
+        elif not set(ends[saga_id]) <= told[saga_id] <= {*ends[saga_id], "refused"}:
+            yield Violation("I6", f"saga {saga_id} is {ends[saga_id]}, told as {told[saga_id]}")
+
+
+def _openings_and_ends(shard: ShardEvidence) -> tuple[Counter[str], dict[str, list[str]]]:
+    """Return how often each saga was opened, and how it ended: refused, if never opened."""
     opened: Counter[str] = Counter()
     ends: dict[str, list[str]] = defaultdict(list)
     for event in _events(shard):
         if isinstance(event, saga.SagaOpened):
             opened[event.saga_id] += 1
+            if set(ends[event.saga_id]) == {"refused"}:
+                ends[event.saga_id].clear()
         if (state := STATES.get(type(event))) is not None:
             ends[event.saga_id].append(state)  # type: ignore[attr-defined]
-    told = _told(evidence)
-    for saga_id in {**dict.fromkeys(evidence.seen.tasks), **opened}:
-        if saga_id not in evidence.seen.tasks and not ends[saga_id]:
-            yield Violation("I6", f"saga {saga_id} was opened and has not ended")
-        elif len(ends[saga_id]) != 1:
-            yield Violation("I6", f"saga {saga_id} ended {len(ends[saga_id])} times")
-        elif opened[saga_id] != (ends[saga_id] != ["refused"]):
-            yield Violation("I6", f"saga {saga_id} was opened {opened[saga_id]} times")
-        elif told[saga_id] != set(ends[saga_id]):
-            yield Violation("I6", f"saga {saga_id} is {ends[saga_id]}, told as {told[saga_id]}")
+    return opened, ends
 
 
 def _events(shard: ShardEvidence) -> Iterator[object]:
