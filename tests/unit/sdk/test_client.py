@@ -137,6 +137,22 @@ async def test_a_result_published_before_anybody_asked_is_remembered(city: City)
         assert await saga.result() == 1
 
 
+async def test_events_are_waited_for_until_they_are_read(city: City) -> None:
+    opened, ended = ({"type": f"folkmoot.saga-{what}.v1"} for what in ("opened", "completed"))
+    answers = [None, [opened], [], [ended]]
+
+    async def read(_question: Gossiped) -> bytes:
+        events = answers.pop(0)
+        if events is None:
+            return encode_refusal(QueryError("unknown-stream", "not read yet"))
+        return encode_answer({"events": [{"event": event} for event in events]})
+
+    await city.bus.gossip.respond("folkmoot.query.event-store.index", read)
+    async with Client.on(city.bus) as client:
+        saga = await client.submit("t", None)
+        assert [event async for event in saga.events()] == [opened, ended]
+
+
 async def test_all_who_wait_for_one_saga_get_its_result(city: City) -> None:
     async with Client.on(city.bus) as client:
         saga = await client.submit("t", None, idempotency_key="k")

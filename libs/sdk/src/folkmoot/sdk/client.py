@@ -84,6 +84,7 @@ Control = (
 
 EVENTS_PAGE = 200
 EVENTS_POLL_S = 0.05
+UNKNOWN_STREAM = "unknown-stream"  # the event store's word for what it has not read yet
 
 logger = logging.getLogger("folkmoot")
 
@@ -160,10 +161,13 @@ class Saga:
         return str(said)
 
     async def events(self) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield the saga's events as CloudEvents, from the first to the one that ends it."""
-        stream, version = f"saga-{self.saga_id}", 1
+        """Yield the saga's events as CloudEvents, from the first to the one that ends it.
+
+        The index that they are read from is a moment older than the logs; this waits for it.
+        """
+        version = 1
         while True:
-            page = await self._client.read_stream(stream, version)
+            page = await self._events_from(version)
             for event in page:
                 yield event
                 if event["type"] in _ENDS:
@@ -171,6 +175,14 @@ class Saga:
             version += len(page)
             if not page:
                 await asyncio.sleep(EVENTS_POLL_S)
+
+    async def _events_from(self, version: int) -> Sequence[Mapping[str, Any]]:
+        try:
+            return await self._client.read_stream(f"saga-{self.saga_id}", version)
+        except QueryError as error:
+            if error.kind != UNKNOWN_STREAM:
+                raise
+            return ()
 
     # -- control ----------------------------------------------------------------------------
     #
