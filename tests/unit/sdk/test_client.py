@@ -163,6 +163,11 @@ async def test_all_who_wait_for_one_saga_get_its_result(city: City) -> None:
             await impatient
         city.publish(completed(saga.saga_id, 7), completed(saga.saga_id, 7))
         assert await asyncio.gather(*waiting) == [7, 7, 7]
+        other = await client.submit("t", None)
+        listening = asyncio.create_task(other.result())
+        await asyncio.sleep(0.1)
+        city.publish(completed(other.saga_id, 8))
+        assert await asyncio.wait_for(listening, ASK_AGAIN_S / 2) == 8
 
 
 async def test_a_published_result_that_was_lost_is_asked_for(city: City) -> None:
