@@ -47,6 +47,10 @@ from folkmoot.runtime.timing import Timing
 FOLLOW_TIMEOUT_MS = 50
 """How long a standby waits for records before it asks its candidacy again."""
 
+GATHER_MS = 25
+"""How long a standby lets records gather after some have come. It reads everything that its leader
+writes, and pays by the read rather than by the record; a leader that goes on is not in doubt."""
+
 SILENCE_STEP_MS = 2 * FOLLOW_TIMEOUT_MS
 """The most that one read adds to the silence: what it took beyond, this process was stalled."""
 
@@ -104,6 +108,7 @@ class Replica(Generic[S]):
         self._shard: Shard[S] = Shard(machine, member)
         self._term: Term[S] | None = None
         self._stopping = asyncio.Event()
+        self._turned = asyncio.Event()
         self._observed_at = self._began_at = clock.monotonic()
         self.restored_ms = 0
         self.role = Role.RESTORING
@@ -147,6 +152,11 @@ class Replica(Generic[S]):
         if term is None or term.over:
             raise NotLeading(f"{self.name.origin} is not led here")
         return term.shard.state
+
+    @property
+    def turned(self) -> asyncio.Event:
+        """What is set when the role changes next; get it before looking at the role."""
+        return self._turned
 
     @property
     def leads(self) -> bool:
@@ -266,6 +276,8 @@ class Replica(Generic[S]):
                 self.restored_ms = self._clock.monotonic() - self._began_at
             self.role = role
             self._on_role(role)
+            self._turned.set()
+            self._turned = asyncio.Event()
 
     # -- following --------------------------------------------------------------------------
 
@@ -283,6 +295,9 @@ class Replica(Generic[S]):
                 continue
             self._become(Role.FOLLOWING)
             await self._keep_snapshots(beside)
+            if records and self._shard.leadership.holder is not None:
+                await asyncio.sleep(GATHER_MS / 1000)
+                quiet_ms = GATHER_MS
             silence = self._seat.candidacy.silence_ms(self._shard.leadership)
             if silence is not None and not records and quiet_ms >= silence:
                 if await self._claim(tail, ready):
