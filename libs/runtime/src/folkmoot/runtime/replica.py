@@ -31,6 +31,7 @@ from folkmoot.core.kernel import (
     Resign,
     Shard,
     Undecodable,
+    Verdict,
 )
 from folkmoot.core.kernel.machine import Machine, S
 from folkmoot.core.names import wire_name
@@ -109,6 +110,7 @@ class Replica(Generic[S]):
         self._term: Term[S] | None = None
         self._stopping = asyncio.Event()
         self._turned = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._observed_at = self._began_at = clock.monotonic()
         self.restored_ms = 0
         self.role = Role.RESTORING
@@ -175,6 +177,11 @@ class Replica(Generic[S]):
             refused.set_exception(NotLeading(f"{self.name.origin} is not led here"))
             return refused
         return self._term.submit(message)
+
+    def hurry(self, leaving: str) -> None:
+        """Read everything at once from now on, if it is `leaving` who leads: it hands over soon."""
+        if self._shard.leadership.holder == leaving:
+            self._hurried.set()
 
     def stop(self) -> None:
         """Finish what was taken, hand the shard over, and let `run` return."""
@@ -296,8 +303,7 @@ class Replica(Generic[S]):
             self._become(Role.FOLLOWING)
             await self._keep_snapshots(beside)
             if records and self._shard.leadership.holder is not None:
-                await asyncio.sleep(GATHER_MS / 1000)
-                quiet_ms = GATHER_MS
+                quiet_ms = await self._let_gather()
             silence = self._seat.candidacy.silence_ms(self._shard.leadership)
             if silence is not None and not records and quiet_ms >= silence:
                 if await self._claim(tail, ready):
@@ -306,6 +312,17 @@ class Replica(Generic[S]):
                 silence = None  # for a moment: whoever won is about to be heard
             look_ms = _look_ms(silence, quiet_ms)
         return False
+
+    async def _let_gather(self) -> int:
+        """Read nothing for a moment, unless hurried; the milliseconds for which nothing was."""
+        if self._hurried.is_set():
+            return 0
+        try:
+            async with asyncio.timeout(GATHER_MS / 1000):
+                await self._hurried.wait()
+        except TimeoutError:
+            return GATHER_MS
+        return 0
 
     def _since_resignation(self) -> int:
         """Return how long, in log time, the shard has been without a leader that resigned.
@@ -328,6 +345,8 @@ class Replica(Generic[S]):
         for offset, record in records:
             verdict, requests = self._shard.witness(offset, record)
             heard |= verdict.counts
+            if verdict is Verdict.WON:
+                self._hurried.clear()
             if self._on_witnessed is not None and verdict.counts:
                 self._tell_witnessed(record, requests)
         if records:
