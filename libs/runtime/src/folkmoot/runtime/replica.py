@@ -365,7 +365,8 @@ class Replica(Generic[S]):
     async def _claim(self, tail: Tail, ready: Channels) -> bool:
         """Claim the shard and read on to the claim's verdict, and to the end if it has won.
 
-        The inboxes are fetched meanwhile: if the claim wins, nothing was consumed in between.
+        The inboxes are fetched meanwhile: if the claim wins, nothing was consumed in between. An
+        heir need not look for the end: out of courtesy nobody writes after its claim.
         """
         ready.fetch(self._shard.consumed)
         heir = self._shard.leadership.heir
@@ -375,7 +376,9 @@ class Replica(Generic[S]):
         try:
             async with asyncio.timeout(VERDICT_TIMEOUT_MS / 1000):
                 while tail.position <= offset or (
-                    self._shard.leads and tail.position < await self._seat.end()
+                    heir != self.member
+                    and self._shard.leads
+                    and tail.position < await self._seat.end()
                 ):
                     self._observe(await self._seat.read(tail, FOLLOW_TIMEOUT_MS))
         except TimeoutError as error:
