@@ -16,6 +16,7 @@ from bench.figures import Figure
 from folkmoot.bus import connect
 from folkmoot.local.kafka import KafkaServer
 from folkmoot.local.supervisor import Supervisor
+from folkmoot.runtime import garbage
 
 Measure = Callable[[], Awaitable[float]]
 
@@ -121,6 +122,7 @@ def _with_rival(figures: list[Figure]) -> list[Figure]:
 
 async def kernel_figures(folder: Path, plan: Plan) -> list[Figure]:
     """Measure the kernel's cost, in turns with the bare client."""
+    garbage.look_rarely()  # as every service does
     raw = Figure("raw aiokafka, getmany and send_batch", "µs")
     alone = Figure("kernel per input: decide, append, apply", "µs", INPUT_US, peers=[raw])
     whole = Figure("the same, with reading and decoding the input", "µs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -24,18 +25,14 @@ def event(n: int) -> NewEvent:
 
 
 async def read(client: Client, stream: str, count: int) -> list[object]:
+    """Return the stream's events, when the index has so many; it is a little behind the log."""
     found: list[object] = []
-
-    async def ask() -> None:
-        try:
-            found[:] = [e["data"] for e in await client.read_stream(stream)]
-        except QueryError:
-            found.clear()
-
-    for _ in range(500):
-        await ask()
-        if len(found) == count:
-            break
+    async with asyncio.timeout(20):
+        while len(found) < count:
+            try:
+                found = [e["data"] for e in await client.read_stream(stream)]
+            except QueryError:
+                await asyncio.sleep(0.01)
     return found
 
 

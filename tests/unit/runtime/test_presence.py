@@ -18,6 +18,7 @@ from folkmoot.core.kernel import DEAD_LETTERS, Entry, Leadership, Resign, Verdic
 from folkmoot.core.messages import inbox, log
 from folkmoot.runtime.candidacy import rendezvous
 from folkmoot.runtime.presence import MEMBERS_MAX, Presence
+from folkmoot.runtime.replica import GATHER_MS
 from folkmoot.runtime.service import Service
 from folkmoot.runtime.settings import Settings
 from folkmoot.runtime.shards import shards
@@ -30,10 +31,11 @@ from folkmoot.testing.virtual_time import LoopClock
 if TYPE_CHECKING:
     from tests.unit.runtime.conftest import World
 
-TTL_S = 0.3
+TTL_MS = 300
+TTL_S = TTL_MS / 1000
 STALL_MS_MAX = 200
 PARTITIONS = 6
-SETTINGS = Settings(partitions=PARTITIONS, ttl_ms=int(TTL_S * 1000))
+SETTINGS = Settings(partitions=PARTITIONS, ttl_ms=TTL_MS)
 
 
 class Process:
@@ -99,6 +101,12 @@ class Town:
             add = self.machine.inputs["folkmoot.add.v1"](self.sent[partition])
             value, headers = encode_message(add, event_id="e", source="user", at=0)
             self.storage.land(inbox("adder"), partition, [Record(value, b"k", headers)])
+
+    async def keep_sending(self, every_s: float) -> None:
+        """Send to all shards all the time."""
+        while True:
+            self.send()
+            await asyncio.sleep(every_s)
 
     async def work(self) -> None:
         """Send to all shards all the time, and note when each input was decided."""
@@ -187,6 +195,24 @@ async def test_a_rolling_restart_stalls_no_shard_and_loses_nothing(town: Town) -
         moments = sorted(at for (p, _), at in town.decided_at.items() if p == partition)
         longest_ms = max(after - before for before, after in pairwise(moments)) * 1000
         assert longest_ms <= STALL_MS_MAX
+
+
+async def test_who_says_that_it_leaves_is_followed_without_letting_records_gather(
+    town: Town,
+) -> None:
+    town.start(3)
+    await town.settled()
+    for process in town.processes[:2]:
+        working = asyncio.create_task(town.keep_sending(every_s=0.001))
+        await asyncio.sleep(2 * TTL_S)
+        await process.stop()
+        await asyncio.sleep(0.1)
+        working.cancel()
+        await asyncio.wait([working])
+    for partition in range(PARTITIONS):
+        entries = [r.at for r, v in town.verdicts(partition) if v.counts and isinstance(r, Entry)]
+        gaps = [after - before for before, after in pairwise(entries) if after - before < TTL_MS]
+        assert max(gaps) < GATHER_MS / 2
 
 
 @pytest.mark.parametrize("silent", [False, True])

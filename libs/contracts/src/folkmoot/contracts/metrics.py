@@ -134,6 +134,11 @@ REGISTRY: tuple[MetricRule, ...] = (
         LOOP_BUCKETS_S,
     ),
     MetricRule(
+        "folkmoot_garbage_pause_seconds", "histogram", "seconds", ("service",),
+        "How long everything stood still while Python looked for garbage", "process", _ALL,
+        LOOP_BUCKETS_S,
+    ),
+    MetricRule(
         "folkmoot_spans_exported_total", "counter", "spans", ("service",),
         "Spans sent to the collector of traces", "process", _TRACED,
     ),

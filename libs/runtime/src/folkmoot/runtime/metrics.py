@@ -36,6 +36,7 @@ class ServiceCollector(Collector):
         for measure in self._service.measures:
             measure(sheet)
         sheet.put_histogram("event_loop_delay_seconds", self._watch.delays)
+        sheet.put_histogram("garbage_pause_seconds", self._watch.collections)
         refusals = self._service.bus.refusals
         sheet.put("bus_refusals_total", refusals.kafka, "kafka")
         sheet.put("bus_refusals_total", refusals.nats, "nats")

@@ -51,6 +51,8 @@ class Presence:
         self._following = following
         self._heard: dict[str, _Heard] = {}
         self._left = False
+        self.on_leave: Callable[[str], None] = lambda _member: None
+        """Told of each member that says that it leaves."""
 
     # -- what is known ----------------------------------------------------------------------
 
@@ -99,6 +101,7 @@ class Presence:
             return
         if following is None:
             self._heard.pop(member, None)
+            self.on_leave(member)
         elif member in self._heard or len(self._heard) < MEMBERS_MAX:
             self._heard[member] = _Heard(numbers, self._clock.monotonic())
 

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from folkmoot.bus import connect
 from folkmoot.bus.ports import AppendUncertain, Bus, BusError, BusUnavailable
-from folkmoot.runtime import logs
+from folkmoot.runtime import garbage, logs
 from folkmoot.runtime.clock import Clock, SystemClock
 from folkmoot.runtime.loop_watch import LoopWatch
 from folkmoot.runtime.metrics import registry
@@ -94,6 +94,7 @@ async def _run(bootstrap: Bootstrap[T], settings: T) -> None:
                 service = await _begun(bootstrap, bus, settings, desk)
                 if service is not None:
                     desk.open(service)
+                    garbage.look_rarely()
                     await _serve(service, stop)
                     return
             finally:

@@ -31,6 +31,7 @@ from folkmoot.core.kernel import (
     Resign,
     Shard,
     Undecodable,
+    Verdict,
 )
 from folkmoot.core.kernel.machine import Machine, S
 from folkmoot.core.names import wire_name
@@ -46,6 +47,10 @@ from folkmoot.runtime.timing import Timing
 
 FOLLOW_TIMEOUT_MS = 50
 """How long a standby waits for records before it asks its candidacy again."""
+
+GATHER_MS = 25
+"""How long a standby lets records gather after some have come. It reads everything that its leader
+writes, and pays by the read rather than by the record; a leader that goes on is not in doubt."""
 
 SILENCE_STEP_MS = 2 * FOLLOW_TIMEOUT_MS
 """The most that one read adds to the silence: what it took beyond, this process was stalled."""
@@ -104,6 +109,8 @@ class Replica(Generic[S]):
         self._shard: Shard[S] = Shard(machine, member)
         self._term: Term[S] | None = None
         self._stopping = asyncio.Event()
+        self._turned = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._observed_at = self._began_at = clock.monotonic()
         self.restored_ms = 0
         self.role = Role.RESTORING
@@ -149,6 +156,11 @@ class Replica(Generic[S]):
         return term.shard.state
 
     @property
+    def turned(self) -> asyncio.Event:
+        """What is set when the role changes next; get it before looking at the role."""
+        return self._turned
+
+    @property
     def leads(self) -> bool:
         """Whether this replica takes inputs now."""
         return self._term is not None and not self._term.over
@@ -165,6 +177,11 @@ class Replica(Generic[S]):
             refused.set_exception(NotLeading(f"{self.name.origin} is not led here"))
             return refused
         return self._term.submit(message)
+
+    def hurry(self, leaving: str) -> None:
+        """Read everything at once from now on, if it is `leaving` who leads: it hands over soon."""
+        if self._shard.leadership.holder == leaving:
+            self._hurried.set()
 
     def stop(self) -> None:
         """Finish what was taken, hand the shard over, and let `run` return."""
@@ -266,6 +283,8 @@ class Replica(Generic[S]):
                 self.restored_ms = self._clock.monotonic() - self._began_at
             self.role = role
             self._on_role(role)
+            self._turned.set()
+            self._turned = asyncio.Event()
 
     # -- following --------------------------------------------------------------------------
 
@@ -283,6 +302,8 @@ class Replica(Generic[S]):
                 continue
             self._become(Role.FOLLOWING)
             await self._keep_snapshots(beside)
+            if records and self._shard.leadership.holder is not None:
+                quiet_ms = await self._let_gather()
             silence = self._seat.candidacy.silence_ms(self._shard.leadership)
             if silence is not None and not records and quiet_ms >= silence:
                 if await self._claim(tail, ready):
@@ -291,6 +312,17 @@ class Replica(Generic[S]):
                 silence = None  # for a moment: whoever won is about to be heard
             look_ms = _look_ms(silence, quiet_ms)
         return False
+
+    async def _let_gather(self) -> int:
+        """Read nothing for a moment, unless hurried; the milliseconds for which nothing was."""
+        if self._hurried.is_set():
+            return 0
+        try:
+            async with asyncio.timeout(GATHER_MS / 1000):
+                await self._hurried.wait()
+        except TimeoutError:
+            return GATHER_MS
+        return 0
 
     def _since_resignation(self) -> int:
         """Return how long, in log time, the shard has been without a leader that resigned.
@@ -313,6 +345,8 @@ class Replica(Generic[S]):
         for offset, record in records:
             verdict, requests = self._shard.witness(offset, record)
             heard |= verdict.counts
+            if verdict is Verdict.WON:
+                self._hurried.clear()
             if self._on_witnessed is not None and verdict.counts:
                 self._tell_witnessed(record, requests)
         if records:
@@ -331,7 +365,8 @@ class Replica(Generic[S]):
     async def _claim(self, tail: Tail, ready: Channels) -> bool:
         """Claim the shard and read on to the claim's verdict, and to the end if it has won.
 
-        The inboxes are fetched meanwhile: if the claim wins, nothing was consumed in between.
+        The inboxes are fetched meanwhile: if the claim wins, nothing was consumed in between. An
+        heir need not look for the end: out of courtesy nobody writes after its claim.
         """
         ready.fetch(self._shard.consumed)
         heir = self._shard.leadership.heir
@@ -341,7 +376,9 @@ class Replica(Generic[S]):
         try:
             async with asyncio.timeout(VERDICT_TIMEOUT_MS / 1000):
                 while tail.position <= offset or (
-                    self._shard.leads and tail.position < await self._seat.end()
+                    heir != self.member
+                    and self._shard.leads
+                    and tail.position < await self._seat.end()
                 ):
                     self._observe(await self._seat.read(tail, FOLLOW_TIMEOUT_MS))
         except TimeoutError as error:

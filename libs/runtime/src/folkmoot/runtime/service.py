@@ -187,8 +187,6 @@ async def _persevere(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
 class _QueryDesk:
     """Answers queries about one shard while this process leads it."""
 
-    POLL_MS = 20
-
     def __init__(self, service: Service, replica: Replica[Any]) -> None:
         self._service, self._replica = service, replica
         self._open: Subscription | None = None
@@ -198,8 +196,9 @@ class _QueryDesk:
             return
         try:
             while True:
+                turned = self._replica.turned
                 await self._follow_role()
-                await asyncio.sleep(self.POLL_MS / 1000)
+                await turned.wait()
         finally:
             await self._close()
 

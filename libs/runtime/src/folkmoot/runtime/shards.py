@@ -58,7 +58,12 @@ def shards(
     def following() -> list[int]:
         return [r.name.partition for r in made if r.role in (Role.FOLLOWING, Role.LEADING)]
 
+    def hurry(leaving: str) -> None:
+        for replica in made:
+            replica.hurry(leaving)
+
     presence = Presence(service, member, bus.gossip, clock, timing, following)
+    presence.on_leave = hurry
     pace = Pace(timing.ttl_ms)
     restoring = asyncio.Semaphore(settings.restores_max)
     for partition in range(settings.partitions):

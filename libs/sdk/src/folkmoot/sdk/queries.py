@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 
-from folkmoot.bus.ports import Bus, NoResponder
+from folkmoot.bus.ports import Bus, Log, NoResponder
 from folkmoot.contracts import subjects
 from folkmoot.core.messages import inbox
 from folkmoot.runtime.service import NOT_LEADING, QueryError, read_dated_answer
@@ -74,13 +75,18 @@ async def ask_all(bus: Bus, service: str, request: Mapping[str, Json]) -> Sequen
     return await asyncio.gather(*(ask(bus, service, p, request) for p in range(partitions)))
 
 
+_counted: WeakKeyDictionary[Log, dict[str, int]] = WeakKeyDictionary()
+
+
 async def partition_count(bus: Bus, topic: str) -> int:
-    """Return how many partitions a topic has.
+    """Return how many partitions a topic has; brokers are asked once, as that never changes.
 
     Raises:
         NoAnswer: there is no such topic, so Folkmoot has never run on this bus.
     """
-    partitions = (await bus.log.topics()).get(topic)
-    if partitions is None:
+    counted = _counted.setdefault(bus.log, {})
+    if topic not in counted:
+        counted |= await bus.log.topics()
+    if topic not in counted:
         raise NoAnswer(f"there is no topic {topic}: has Folkmoot ever been started on this bus?")
-    return partitions
+    return counted[topic]

@@ -52,10 +52,14 @@ class Follower:
             IndexUnavailable: the index cannot be written now; go on from `next_offset` later.
         """
         try:
-            for record in records:
-                self._take(record)
+            self.take_in(records)
         finally:
             self._index.flush()
+
+    def take_in(self, records: Sequence[Stored]) -> None:
+        """Take in what was read, as `take` does, but leave it to others to write it."""
+        for record in records:
+            self._take(record)
 
     def _take(self, record: Stored) -> None:
         cursor = self._index.cursor(self._log)

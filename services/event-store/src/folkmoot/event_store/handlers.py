@@ -13,15 +13,12 @@ from folkmoot.contracts import subjects
 from folkmoot.contracts.codec import UnreadableRecord
 from folkmoot.event_store.errors import IndexUnavailable
 from folkmoot.event_store.following import Follower
+from folkmoot.event_store.gathering import Gathering
 from folkmoot.event_store.index import Index
 from folkmoot.event_store.queries import answer
 
 READ_RECORDS_MAX = 2_000
 READ_TIMEOUT_MS = 500
-GATHER_S = 0.05
-"""Between two reads of one log. Nobody waits for the index, and to write a hundred records at once
-costs a tenth of writing each by itself; it is so much older than the logs at the most."""
-
 DISCOVER_EVERY_S = 0.5
 """How soon the log of a new agent or team is noticed."""
 
@@ -35,11 +32,13 @@ class Indexer:
 
     def __init__(self, bus: Bus, index: Index) -> None:
         self._bus, self._index = bus, index
+        self._gathering = Gathering(index)
         self._followed: set[tuple[str, int]] = set()
 
     async def run(self) -> None:
         """Follow every log, those that appear later included."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._gathering.run())
             while True:
                 for log in await self._new_logs():
                     self._followed.add(log)
@@ -74,11 +73,9 @@ class Indexer:
             while True:
                 records = await tail.read(READ_RECORDS_MAX, READ_TIMEOUT_MS)
                 if records:
-                    await asyncio.to_thread(follower.take, records)
+                    await self._gathering.take(follower, records)
                 if follower.next_offset < tail.position:
                     tail.seek(max(0, follower.next_offset))
-                if len(records) < READ_RECORDS_MAX:
-                    await asyncio.sleep(GATHER_S)
         finally:
             await tail.close()
 

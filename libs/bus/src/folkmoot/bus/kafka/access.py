@@ -28,7 +28,7 @@ from aiokafka.protocol.types import (
 )
 
 from folkmoot.bus.kafka.brokers import Brokers
-from folkmoot.bus.kafka.consumers import close_client
+from folkmoot.bus.kafka.clients import close_client
 from folkmoot.bus.ports import BusError
 from folkmoot.contracts.access import Grant
 

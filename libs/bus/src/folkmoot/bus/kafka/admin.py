@@ -22,7 +22,8 @@ from aiokafka.errors import (
 
 from folkmoot.bus.cancelling import begun, leave, undisturbed
 from folkmoot.bus.kafka.brokers import Brokers, unknown
-from folkmoot.bus.kafka.consumers import close_client, start_consumer, stop_consumer
+from folkmoot.bus.kafka.clients import close_client
+from folkmoot.bus.kafka.consumers import start_consumer, stop_consumer
 from folkmoot.bus.ports import BusError, BusUnavailable, Topic
 from folkmoot.bus.topics import check_name, check_topic
 

@@ -5,26 +5,32 @@ land in their order, a call's records stay together, and many small appends shar
 
 Invariants:
 
-- A lane has one request outstanding; the next is built only when that is acknowledged.
-- After anything that is not an acknowledgement the producer is given up: its numbering may no
-  longer fit the broker's, and what it holds may still land.
+- A lane has one batch outstanding; the next is built only when that is acknowledged.
+- A batch whose outcome is unknown is sent again as it was, number and all, so that it stands once.
+- What ends otherwise than acknowledged ends the producer: its numbering may no longer fit the
+  broker's, and what it holds may still land.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
-from aiokafka.structs import RecordMetadata
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from folkmoot.bus.cancelling import leave
 from folkmoot.bus.kafka.admin import Admin
-from folkmoot.bus.kafka.brokers import Brokers
-from folkmoot.bus.kafka.producers import bury
+from folkmoot.bus.kafka.brokers import LOST, REQUEST_TIMEOUT_MS, Brokers
+from folkmoot.bus.kafka.clients import leader_of, refresh
+from folkmoot.bus.kafka.producers import SEQUENCES, Producer
 from folkmoot.bus.limits import check_records, size_of
 from folkmoot.bus.ports import (
     AppendUncertain,
@@ -36,6 +42,7 @@ from folkmoot.bus.ports import (
 
 BATCH_BYTES = 1_000_000  # a little less than what a broker takes by default in one batch
 APPEND_TIMEOUT_S = 10.0  # longer than a fail-over between brokers takes
+RETRY_S = 0.1  # before a batch is sent again: brokers that fail over have more to do
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +60,7 @@ class KafkaAppender:
     def __init__(
         self,
         brokers: Brokers,
-        producer: AIOKafkaProducer,
+        producer: Producer,
         admin: Admin,
         record_limit_bytes: int,
         on_buried: Callable[[KafkaAppender], None],
@@ -91,10 +98,8 @@ class KafkaAppender:
         await self.admin.require(topic, partition)
         with self.brokers.explained():
             client = self.producer.client
-            await self.producer.partitions_for(topic)
-            node = client.cluster.leader_for_partition(TopicPartition(topic, partition))
-            if node is not None and node >= 0:
-                await client.ready(node)
+            place = TopicPartition(topic, partition)
+            await client.ready(await leader_of(client, place, REQUEST_TIMEOUT_MS / 1000))
 
     async def close(self) -> None:
         """See the port. Whoever is cancelled meanwhile leaves the burial to itself."""
@@ -109,17 +114,18 @@ class KafkaAppender:
         return self._burial
 
     async def _bury(self) -> None:
-        await bury(self.producer)
+        await self.producer.close()
         self._on_buried(self)
 
 
 class Lane:
-    """The appends of one appender to one partition, one request after another."""
+    """The appends of one appender to one partition, one batch after another."""
 
     def __init__(self, appender: KafkaAppender, topic: str, partition: int) -> None:
         self._appender = appender
         self._topic = topic
         self._partition = partition
+        self._sequence = 0
         self._waiting: deque[Call] = deque()
         self._sent: list[Call] = []
         self._task: asyncio.Task[None] | None = None
@@ -176,7 +182,7 @@ class Lane:
                 "written. Raise the topic's max.message.bytes, or send less."
             )
             self._fail(error, self._sent)
-            raise  # the broker now waits for a number that will not come
+            raise  # of a call in several batches, the others may have landed
         except UnknownTopicOrPartitionError as error:  # `require` has seen it
             raise BusUnavailable(
                 f"Kafka does not know partition {self._partition} of topic {self._topic!r} any "
@@ -190,18 +196,34 @@ class Lane:
 
     async def _send(self, records: Sequence[Record], size: int) -> int:
         """Send `records` in as few batches as possible; return where they landed together."""
-        producer, partition = self._appender.producer, self._partition
-        counts, futures = [], []
-        for chunk in (records,) if size <= BATCH_BYTES else chunks(records):
-            batch = producer.create_batch()
-            for r in chunk:
-                headers = list(r.headers)
-                taken = batch.append(key=r.key, value=r.value, timestamp=None, headers=headers)
-                assert taken is not None, "a producer's batch is larger than a chunk"
-            batch.close()
-            futures.append(await producer.send_batch(batch, self._topic, partition=partition))
-            counts.append(len(chunk))
-        return landed(await asyncio.gather(*futures), counts)
+        chunked = (records,) if size <= BATCH_BYTES else tuple(chunks(records))
+        return landed([await self._send_batch(chunk) for chunk in chunked], map(len, chunked))
+
+    async def _send_batch(self, records: Sequence[Record]) -> int:
+        """Send one batch until it is acknowledged; return its offset."""
+        producer, place = self._appender.producer, TopicPartition(self._topic, self._partition)
+        await leader_of(producer.client, place, REQUEST_TIMEOUT_MS / 1000)
+        batch = producer.encode(records, self._sequence)
+        while (offset := await self._attempt(place, batch)) is None:
+            await asyncio.sleep(RETRY_S)
+            await refresh(producer.client, self._topic, APPEND_TIMEOUT_S)
+        self._sequence = (self._sequence + len(records)) % SEQUENCES
+        return offset
+
+    async def _attempt(self, place: TopicPartition, batch: bytes) -> int | None:
+        """Send `batch` once; return its offset, or None if it is to be sent again."""
+        producer = self._appender.producer
+        try:
+            node = await leader_of(producer.client, place, APPEND_TIMEOUT_S)
+            produced = await producer.produce(node, place, batch)
+        except LOST as error:
+            if getattr(error, "retriable", True):
+                return None
+            raise
+        problem = for_code(produced.code)
+        if produced.code and not problem.retriable:
+            raise problem(f"appending to {place}")
+        return None if produced.code else produced.offset
 
     def _fail(self, error: BusError, calls: Sequence[Call]) -> None:
         for call in calls:
@@ -221,11 +243,11 @@ def chunks(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
     yield records[start:]
 
 
-def landed(batches: Sequence[RecordMetadata | None], counts: Sequence[int]) -> int:
-    """Return the offset of the first batch, if all are known to have landed side by side."""
-    first = expected = -1 if batches[0] is None else int(batches[0].offset)
-    for batch, count in zip(batches, counts, strict=True):
-        if batch is None or batch.offset < 0 or batch.offset != expected:
+def landed(offsets: Sequence[int], counts: Iterable[int]) -> int:
+    """Return the offset of the first batch, if all have landed side by side."""
+    expected = offsets[0]
+    for offset, count in zip(offsets, counts, strict=True):
+        if offset < 0 or offset != expected:
             raise KafkaError("batches landed apart, or nobody knows where")
         expected += count
-    return first
+    return offsets[0]

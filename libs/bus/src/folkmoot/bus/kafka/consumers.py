@@ -1,4 +1,4 @@
-"""Consumers that belong to no group: made, pointed at one partition, and stopped for good.
+"""Consumers, for what is asked rarely: where partitions end, and how far a group is.
 
 Invariant: letting go of brokers raises nothing. Who does it is on the way to begin anew.
 """
@@ -11,10 +11,10 @@ import logging
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.client import AIOKafkaClient
 
 from folkmoot.bus.cancelling import begun, undisturbed
 from folkmoot.bus.kafka.brokers import LOST, Brokers
+from folkmoot.bus.kafka.clients import close_client
 from folkmoot.bus.ports import BusUnavailable
 
 log = logging.getLogger(__name__)
@@ -46,16 +46,3 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
     except (asyncio.CancelledError, *LOST) as error:
         log.debug("a consumer did not stop cleanly: %r", error)
         await close_client(consumer._client)
-
-
-async def close_client(client: AIOKafkaClient) -> None:
-    """Close a client's connections, also when its task that looks after the metadata has failed.
-
-    aiokafka tells of such a failure when it is closed, and closes nothing then.
-    """
-    try:
-        await client.close()
-    except LOST as error:
-        log.debug("a client's metadata were not kept up: %r", error)
-        client._sync_task = None
-        await client.close()

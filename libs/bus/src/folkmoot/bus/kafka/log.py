@@ -78,7 +78,7 @@ class KafkaLog:
         """See the port."""
         self._check_open()
         with self._brokers.explained():
-            producer = await start_producer(self._brokers, 2 * self._limit)
+            producer = await start_producer(self._brokers)
         appender = KafkaAppender(
             self._brokers, producer, self._admin, self._limit, self._appenders.discard
         )

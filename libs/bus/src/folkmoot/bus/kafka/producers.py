@@ -1,55 +1,146 @@
-"""Idempotent producers: made, and got rid of even while they hold what cannot be delivered."""
+"""Idempotent producing: an identity that the brokers know, and a courier to each of them.
+
+Numbering batches is its callers' part (`folkmoot.bus.kafka.appender`): per identity and partition
+the brokers take each batch once, in the order of its first record's number (KIP-98).
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Mapping, Sequence
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import for_code
+from aiokafka.protocol.transaction import InitProducerIdRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from folkmoot.bus.cancelling import begun
-from folkmoot.bus.kafka.brokers import LOST, Brokers
-from folkmoot.bus.kafka.consumers import close_client
+from folkmoot.bus.cancelling import leave
+from folkmoot.bus.kafka.brokers import REQUEST_TIMEOUT_MS, Brokers
+from folkmoot.bus.kafka.clients import close_client, start_client
+from folkmoot.bus.kafka.wire import Produced, produce_request, read_produced
+from folkmoot.bus.ports import Record
 
-log = logging.getLogger(__name__)
+REQUEST_BYTES = 16 * 1024 * 1024  # several of the largest batches; a broker takes 100 MB
+ASK_AGAIN_S = 0.1  # for an identity, from a broker that starts
+SEQUENCES = 2**31  # numbers go round
 
-LAST_WORDS_S = 1.0  # how long requests in flight may take once their producer is given up
+Parcel = tuple[bytes, asyncio.Future[Produced]]
+"""A batch, and where what became of it goes."""
 
 
-async def start_producer(brokers: Brokers, batch_bytes: int) -> AIOKafkaProducer:
-    """Return an idempotent producer that has reached a broker."""
-    producer = AIOKafkaProducer(
-        **brokers.client(
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=0,
-            max_batch_size=batch_bytes,
+class Producer:
+    """One identity, and the connection on which it is used."""
+
+    def __init__(self, client: AIOKafkaClient, identity: int, epoch: int) -> None:
+        self.client = client
+        self._identity, self._epoch = identity, epoch
+        self._couriers: dict[int, Courier] = {}
+
+    def encode(self, records: Sequence[Record], sequence: int) -> bytes:
+        """Return `records` as one batch, whose first record has the number `sequence`."""
+        batch = DefaultRecordBatchBuilder(
+            magic=2,
+            compression_type=0,
+            is_transactional=0,
+            producer_id=self._identity,
+            producer_epoch=self._epoch,
+            base_sequence=sequence,
+            batch_size=REQUEST_BYTES,
         )
-    )
-    async with asyncio.timeout(brokers.client()["request_timeout_ms"] / 1000):
-        await begun(producer.start(), lambda: bury(producer))
-    return producer
+        for number, r in enumerate(records):
+            taken = batch.append(number, None, r.key, r.value, list(r.headers))
+            assert taken is not None, "a batch takes more than may be sent at once"
+        return bytes(batch.build())
+
+    async def produce(self, node: int, place: TopicPartition, batch: bytes) -> Produced:
+        """Send `batch` to the broker `node`, with whatever else goes there; see `Courier`."""
+        courier = self._couriers.get(node)
+        if courier is None:
+            courier = self._couriers[node] = Courier(self.client, node)
+        return await courier.carry(place, batch)
+
+    async def close(self) -> None:
+        """Let go of the brokers. What is on its way may still land."""
+        for courier in self._couriers.values():
+            courier.stop()
+        await close_client(self.client)
 
 
-async def bury(producer: AIOKafkaProducer) -> None:
-    """Stop a producer, whatever it holds: what is not delivered within `LAST_WORDS_S` is dropped.
+class Courier:
+    """Carries batches to one broker: one request at a time, with all that has come meanwhile."""
 
-    `AIOKafkaProducer.stop` alone waits until everything is delivered, which an idempotent producer
-    tries for ever, and may end as if we had been cancelled, since it awaits the sender that it
-    cancels. Cancelled, it leaves its sender running and its connections open.
-    """
-    sender = producer._sender.sender_task
-    for _ in range(2):  # the second time, requests in flight are cancelled too
-        if sender is not None and not sender.done():
-            sender.cancel()
-            await asyncio.wait([sender], timeout=LAST_WORDS_S)
-    accumulator = producer._message_accumulator
-    for batches in (*accumulator._batches.values(), tuple(accumulator._pending_batches)):
-        for batch in batches:
-            accumulator._pending_batches.add(batch)  # it is taken out there, also if it was already
-            batch.done_noack()
+    def __init__(self, client: AIOKafkaClient, node: int) -> None:
+        self._client, self._node = client, node
+        self._waiting: dict[TopicPartition, Parcel] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def carry(self, place: TopicPartition, batch: bytes) -> Produced:
+        """Send `batch` and return what became of it. A partition has one batch on its way.
+
+        Raises:
+            KafkaError, OSError, TimeoutError: nobody knows what became of it.
+        """
+        done: asyncio.Future[Produced] = asyncio.get_running_loop().create_future()
+        self._waiting[place] = batch, done
+        if self._task is None:
+            self._task = leave(self._run())
+        return await done
+
+    def stop(self) -> None:
+        """Carry nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._carry(self._take())
+        finally:
+            self._task = None
+
+    def _take(self) -> dict[TopicPartition, Parcel]:
+        """Return what fits one request, by partition."""
+        size, taken = 0, dict[TopicPartition, Parcel]()
+        for place, (batch, done) in list(self._waiting.items()):
+            size += len(batch)
+            if taken and size > REQUEST_BYTES:
+                break
+            taken[place] = batch, done
+            del self._waiting[place]
+        return taken
+
+    async def _carry(self, parcels: Mapping[TopicPartition, Parcel]) -> None:
+        batches = {place: batch for place, (batch, _) in parcels.items()}
+        try:
+            request = produce_request(batches, REQUEST_TIMEOUT_MS)
+            produced = read_produced(await self._client.send(self._node, request))
+            for place, (_, done) in parcels.items():
+                if not done.done():
+                    done.set_result(produced[place])
+        except Exception as error:  # whatever it was, those who wait must hear of it
+            for _, done in parcels.values():
+                if not done.done():
+                    done.set_exception(error)
+
+
+async def start_producer(brokers: Brokers) -> Producer:
+    """Return a producer that has reached a broker and been given an identity."""
+    client = await start_client(brokers)
     try:
-        await producer.stop()
-    except (asyncio.CancelledError, *LOST) as error:
-        log.debug("a producer did not stop cleanly: %r", error)
-        await close_client(producer.client)
+        async with asyncio.timeout(brokers.client()["request_timeout_ms"] / 1000):
+            return await _identified(client)
+    except BaseException:
+        leave(close_client(client))
+        raise
+
+
+async def _identified(client: AIOKafkaClient) -> Producer:
+    while True:
+        answer = await client.send(client.get_random_node(), InitProducerIdRequest(None, 0))
+        problem = for_code(answer.error_code)
+        if not answer.error_code:
+            return Producer(client, answer.producer_id, answer.producer_epoch)
+        if not problem.retriable:
+            raise problem
+        await asyncio.sleep(ASK_AGAIN_S)

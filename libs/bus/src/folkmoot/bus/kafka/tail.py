@@ -1,37 +1,42 @@
-"""Reading one partition of Kafka: a consumer of its own, its one partition assigned by hand.
+"""Reading one partition of Kafka: a connection of its own, and one fetch at a time.
 
-A consumer shared by many tails would make a new one wait until the long poll that lacks its
-partition is over.
+A fetch that is shared by many tails would make a new one wait until the long poll that lacks its
+partition is over, and so would a connection, on which a broker answers in order.
 
 Invariants:
 
 - An offset that the log does not have is an error; nothing is reset silently.
-- Silence is reported only while the broker answers: aiokafka itself retries for ever and says
-  nothing, so the time of its last answered fetch is watched.
+- Silence is reported only while the broker answers.
 - Nothing is fetched before the first read or seek, so that a tail kept ready for later costs no
-  traffic, and gives its first record in one round trip.
+  traffic, and gives its first record in one round trip. From then on the next fetch is under way
+  while what the last one brought is handled.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
-    ConsumerStoppedError,
     CorruptRecordException,
     OffsetOutOfRangeError,
+    for_code,
 )
+from aiokafka.record.memory_records import MemoryRecords
 
-from folkmoot.bus.cancelling import heed_cancellation
-from folkmoot.bus.kafka.brokers import LOST, Brokers
-from folkmoot.bus.kafka.consumers import start_consumer, stop_consumer
+from folkmoot.bus.cancelling import heed_cancellation, leave, undisturbed
+from folkmoot.bus.kafka.brokers import LOST, REQUEST_TIMEOUT_MS, Brokers
+from folkmoot.bus.kafka.clients import close_client, leader_of, refresh, start_client
+from folkmoot.bus.kafka.wire import fetch_request, read_fetched
 from folkmoot.bus.ports import BusUnavailable, CorruptLog, Stored
 
 FETCH_WAIT_MS = 500  # how long a broker holds a fetch that finds nothing
 FETCH_BYTES = 4 * 1024 * 1024
 DEAF_AFTER_S = 2.0  # without an answered fetch; several times `FETCH_WAIT_MS`, for a busy machine
+RETRY_S = 0.1  # before a fetch is sent again: brokers that fail over have more to do
 
 
 class KafkaTail:
@@ -40,20 +45,21 @@ class KafkaTail:
     def __init__(
         self,
         brokers: Brokers,
-        consumer: AIOKafkaConsumer,
+        client: AIOKafkaClient,
         place: TopicPartition,
         offset: int,
         on_close: Callable[[KafkaTail], None],
     ) -> None:
         self._brokers = brokers
-        self._consumer = consumer
+        self.client = client
         self._place = place
-        self._position = offset
+        self._fetched: deque[Stored] = deque()
+        self._next = offset  # what is fetched next
         self._on_close = on_close
         self._closed = False
         self._loop = asyncio.get_running_loop()
-        self._answered: object = None  # the last answered fetch, as aiokafka marks it
-        self._answered_at = self._loop.time()
+        self._fetching: asyncio.Task[None] | None = None
+        self._silence_s = 0.0  # for which somebody waited and no fetch was answered
 
     @classmethod
     async def open(
@@ -64,20 +70,19 @@ class KafkaTail:
         offset: int,
         on_close: Callable[[KafkaTail], None],
     ) -> KafkaTail:
-        """Return a tail of an existing partition."""
-        place = TopicPartition(topic, partition)
-        consumer = await start_consumer(
-            brokers, fetch_max_wait_ms=FETCH_WAIT_MS, max_partition_fetch_bytes=FETCH_BYTES
-        )
-        consumer.assign([place])
-        consumer.pause(place)
-        consumer.seek(place, offset)
-        return cls(brokers, consumer, place, offset, on_close)
+        """Return a tail of an existing partition, connected to who leads it."""
+        place, client = TopicPartition(topic, partition), await start_client(brokers)
+        try:
+            await client.ready(await leader_of(client, place, REQUEST_TIMEOUT_MS / 1000))
+        except BaseException:
+            leave(close_client(client))
+            raise
+        return cls(brokers, client, place, offset, on_close)
 
     @property
     def position(self) -> int:
         """See the port."""
-        return self._position
+        return self._fetched[0].offset if self._fetched else self._next
 
     async def read(self, max_records: int, timeout_ms: int) -> Sequence[Stored]:
         """See the port.
@@ -85,13 +90,32 @@ class KafkaTail:
         Raises:
             CorruptLog: the log has no record at this position, or one that cannot be read.
         """
+        timeout_s, began, waited_s = timeout_ms / 1000, self._loop.time(), 0.0
+        while not self._fetched:
+            await self._wait(timeout_s - waited_s)
+            waited_s = self._loop.time() - began
+            if not self._fetched and waited_s > timeout_s:
+                self._note_silence(min(waited_s, 2 * timeout_s))
+                return ()
+        records = [self._fetched.popleft() for _ in range(min(max_records, len(self._fetched)))]
         self._begin()
+        return records
+
+    async def _wait(self, timeout_s: float) -> None:
+        """Wait for what is being fetched, or for `timeout_s`."""
+        self._begin()
+        if (task := self._fetching) is not None:
+            await asyncio.wait([task], timeout=timeout_s)
+        if self._closed:
+            raise BusUnavailable("This tail is closed. Ask the log for another one.")
+        if task is not None and task.done() and self._fetching is task:  # it failed
+            self._fetching = None
+            self._heed(task)
+
+    def _heed(self, task: asyncio.Task[None]) -> None:
+        """Raise what went wrong with a fetch, as the port has it."""
         try:
-            fetched = await self._consumer.getmany(
-                self._place, timeout_ms=timeout_ms, max_records=max_records
-            )
-        except ConsumerStoppedError:
-            fetched = {}
+            task.result()
         except OffsetOutOfRangeError as error:
             raise self._corrupt(
                 "there is no such record: it has expired, or the topic was truncated or made anew"
@@ -102,28 +126,61 @@ class KafkaTail:
             heed_cancellation()
             self._brokers.note(error)
             raise self._brokers.unavailable(repr(error)) from error
-        records = fetched.get(self._place)
-        if not records:
-            self._check_hearing()
-            return ()
-        self._position = records[-1].offset + 1
-        return [
-            Stored(
-                r.offset, r.timestamp, r.value, r.key, tuple((k, v or b"") for k, v in r.headers)
-            )
-            for r in records
-        ]
 
     def _begin(self) -> None:
-        if not self._closed and self._consumer.paused():
-            self._answered_at = self._loop.time()
-            self._consumer.resume(self._place)
+        """Fetch, unless that is going on or there is something to read."""
+        if self._fetching is None and not self._fetched and not self._closed:
+            self._fetching = leave(self._fetch())
+
+    async def _fetch(self) -> None:
+        """Fetch once, whatever it takes; what is found stands in `_fetched`.
+
+        Raises:
+            KafkaError: that will not do.
+        """
+        offset = self._next
+        while (records := await self._attempt(offset)) is None:
+            await asyncio.sleep(RETRY_S)
+            await refresh(self.client, self._place.topic, REQUEST_TIMEOUT_MS / 1000)
+        self._silence_s = 0.0
+        if offset == self._next:  # nobody has sought another place meanwhile
+            self._fetched.extend(self._read(records))
+        self._fetching = None
+
+    async def _attempt(self, offset: int) -> bytes | None:
+        """Ask once for what stands at `offset`; None if one should ask again."""
+        request = fetch_request(self._place, offset, FETCH_WAIT_MS, FETCH_BYTES)
+        try:
+            node = await leader_of(self.client, self._place, REQUEST_TIMEOUT_MS / 1000)
+            fetched = read_fetched(await self.client.send(node, request))
+        except LOST as error:
+            if getattr(error, "retriable", True):
+                return None
+            raise
+        problem = for_code(fetched.code)
+        if fetched.code and not problem.retriable:
+            raise problem(f"reading {self._place} at {offset}")
+        return None if fetched.code else fetched.records
+
+    def _read(self, fetched: bytes) -> Iterator[Stored]:
+        """Yield the records in `fetched`, from where this tail is; it is behind them afterwards."""
+        batches = MemoryRecords(fetched)
+        while batches.has_next():
+            batch = batches.next_batch()
+            if not batch.validate_crc():
+                raise CorruptRecordException(f"its checksum is wrong, at {self._next}")
+            if not batch.is_control_batch:
+                for r in batch:
+                    if r.offset >= self._next:  # a batch may begin before what was asked for
+                        headers = tuple([(name, value or b"") for name, value in r.headers])
+                        yield Stored(r.offset, r.timestamp, r.value, r.key, headers)
+            self._next = batch.next_offset
 
     def seek(self, offset: int) -> None:
         """See the port."""
-        if offset != self._position:
-            self._position = offset
-            self._consumer.seek(self._place, offset)
+        if offset != self.position:
+            self._fetched.clear()
+            self._next = offset
         self._begin()
 
     async def close(self) -> None:
@@ -131,21 +188,18 @@ class KafkaTail:
         if not self._closed:
             self._closed = True
             self._on_close(self)
-            await stop_consumer(self._consumer)
+            if self._fetching is not None:
+                self._fetching.cancel()
+            await undisturbed(close_client(self.client))
 
-    def _check_hearing(self) -> None:
+    def _note_silence(self, waited_s: float) -> None:
         """Tell a silent log from a broker that is gone."""
-        if self._closed:
-            raise BusUnavailable("This tail is closed. Ask the log for another one.")
-        now = self._loop.time()
-        answered = self._consumer.last_poll_timestamp(self._place)
-        if answered != self._answered:
-            self._answered, self._answered_at = answered, now
-        elif now - self._answered_at > DEAF_AFTER_S:
+        self._silence_s += waited_s
+        if self._silence_s > DEAF_AFTER_S:
             raise self._brokers.unavailable(f"no fetch answered for {DEAF_AFTER_S:.0f} s")
 
     def _corrupt(self, why: str) -> CorruptLog:
         return CorruptLog(
             f"Reading partition {self._place.partition} of topic {self._place.topic!r} at offset "
-            f"{self._position} failed: {why}. Restore the topic, or start from a new one."
+            f"{self.position} failed: {why}. Restore the topic, or start from a new one."
         )

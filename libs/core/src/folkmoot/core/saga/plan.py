@@ -168,7 +168,7 @@ def _parsed(step: Mapping[str, Any], settings: SagaSettings) -> PlannedStep:
 
 
 def _check_fields(source: Mapping[str, Any], known: frozenset[str]) -> None:
-    if not source.keys() <= known:
+    if not known.issuperset(source):
         name = next(name for name in source if name not in known)
         raise InvalidPlan(f"{name!r} is none of its fields: {', '.join(sorted(known))}")
 
