@@ -35,12 +35,12 @@ def test_stuck_sagas_are_counted_until_they_go_on() -> None:
     driver.fail("b")
     driver.fail("b", undo=True)
     assert counts(driver.state) == {
-        "open": 1, "stuck": 1, "ready": 0, "timers": 1, "remembered": 0,
+        "open": 1, "stuck": 1, "ready": 0, "queued": 0, "timers": 1, "remembered": 0,
     }  # fmt: skip
     driver.pass_time(60_000)
     driver.succeed("b", undo=True)
     assert counts(driver.state)["stuck"] == 0
     driver.succeed("a", undo=True)
     assert counts(driver.state) == {
-        "open": 0, "stuck": 0, "ready": 0, "timers": 0, "remembered": 1,
+        "open": 0, "stuck": 0, "ready": 0, "queued": 0, "timers": 0, "remembered": 1,
     }  # fmt: skip
