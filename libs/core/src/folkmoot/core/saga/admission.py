@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from sys import maxsize
 
 from folkmoot.core.kernel import Effect, Position
 from folkmoot.core.messages import Failure
@@ -77,12 +76,12 @@ def is_due(state: SagaState, settings: SagaSettings) -> bool:
 
 
 def _left_of_shard(lobby: Lobby, settings: SagaSettings) -> int:
-    return settings.sagas_at_once - lobby.begun if settings.sagas_at_once else maxsize
+    return (settings.sagas_at_once or settings.open_sagas_max) - lobby.begun
 
 
 def _left_of_team(lobby: Lobby, team: str, settings: SagaSettings) -> int:
-    most = settings.team_sagas_at_once
-    return most - lobby.teams.get(team, 0) if most else maxsize
+    most = settings.team_sagas_at_once or settings.open_sagas_max
+    return most - lobby.teams.get(team, 0)
 
 
 # -- folding ------------------------------------------------------------------------------------
