@@ -6,47 +6,13 @@ says which check is missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from tests.mutants.machines import MACHINES
+from tests.mutants.mutant import CORE, Change, Mutant
+from tests.mutants.mutant import mutant as _mutant
 
-CORE = "libs/core/src/folkmoot/core"
 KERNEL = f"{CORE}/kernel"
 RUNTIME = "libs/runtime/src/folkmoot/runtime"
 CONTRACTS = "libs/contracts/src/folkmoot/contracts"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """`before` stands exactly once in `file`, and becomes `after`."""
-
-    file: str
-    before: str
-    after: str
-
-    def apply(self, root: Path) -> None:
-        """Change the file below `root`.
-
-        Raises:
-            ValueError: the text does not stand there exactly once.
-        """
-        path = root / self.file
-        text = path.read_text()
-        if text.count(self.before) != 1:
-            raise ValueError(f"{text.count(self.before)} times in {self.file}: {self.before!r}")
-        path.write_text(text.replace(self.before, self.after))
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A planted defect: its name, the promise that it breaks, and the changes that make it."""
-
-    name: str
-    breaks: str
-    changes: tuple[Change, ...]
-
-
-def _mutant(name: str, breaks: str, file: str, before: str, after: str) -> Mutant:
-    return Mutant(name, breaks, (Change(file, before, after),))
 
 
 LEADERSHIP = f"{KERNEL}/leadership.py"
@@ -403,72 +369,6 @@ SNAPSHOTS = (
         "a log that was truncated or made anew halts its readers",
         f"{RUNTIME}/snapshots.py",
         "if not found or found[0].offset != offset or fingerprint(found[0]) != expected:",
-        "if False:",
-    ),
-)
-
-MACHINES = (
-    _mutant(
-        "answers-of-earlier-attempts",
-        "only the answer to a step's current call changes anything",
-        f"{CORE}/saga/machine.py",
-        "if saga is None or step is None or not step.called or step.call_id != outcome.call_id:",
-        "if saga is None or step is None or not step.called:",
-    ),
-    _mutant(
-        "undone-before-its-dependants",
-        "I6: dependants are undone before what they depend on",
-        f"{CORE}/saga/backward.py",
-        "free = [step.plan.id for step in scheduled if blockers[step.plan.id] == 0]",
-        "free = [step.plan.id for step in scheduled]",
-    ),
-    _mutant(
-        "steps-in-doubt-are-not-undone",
-        "I6: each step that may have taken effect is compensated",
-        f"{CORE}/saga/backward.py",
-        "if step.plan.compensable and self._ending_of(step).begun:",
-        "if step.plan.compensable and self._ending_of(step).succeeded:",
-    ),
-    _mutant(
-        "a-second-probe",
-        "a half-open breaker has exactly one call in flight",
-        f"{CORE}/breaker/machine.py",
-        'if target.circuit.phase == "open" and now >= target.circuit.retry_at:',
-        'if target.circuit.phase != "closed" and now >= target.circuit.retry_at:',
-    ),
-    _mutant(
-        "deadlines-by-anothers-clock",
-        "a call has its time, wherever the clocks of its sender and its receiver stand",
-        f"{CORE}/messages.py",
-        "return now - message.sent_at if message.sent_at else 0",
-        "return 0",
-    ),
-    _mutant(
-        "results-of-earlier-runs",
-        "a handler that was followed by another run changes nothing",
-        f"{CORE}/worker/machine.py",
-        "return open_call if open_call is not None and open_call.run == run else None",
-        "return open_call",
-    ),
-    _mutant(
-        "journaled-twice",
-        "a journaled call has one result",
-        f"{CORE}/worker/machine.py",
-        "if open_call is None or message.key in open_call.journal:",
-        "if open_call is None:",
-    ),
-    _mutant(
-        "any-expected-version",
-        "an append that expects another version is a conflict",
-        f"{CORE}/event_store/machine.py",
-        "if append.expected_version not in (ANY_VERSION, version):",
-        "if append.expected_version < ANY_VERSION:",
-    ),
-    _mutant(
-        "appended-twice",
-        "a request is appended once",
-        f"{CORE}/event_store/machine.py",
-        "if state.answer(stream, request_id) is not None:",
         "if False:",
     ),
 )

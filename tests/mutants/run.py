@@ -21,7 +21,8 @@ from pathlib import Path, PurePath
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("libs", "services", "tests", "bench", "examples", "docs", "pyproject.toml")

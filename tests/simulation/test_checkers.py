@@ -13,6 +13,7 @@ from folkmoot.agent_worker import handlers
 from folkmoot.contracts import codec
 from folkmoot.core.breaker import folding as breaker_folding
 from folkmoot.core.breaker import machine as breaker_machine
+from folkmoot.core.breaker.limiting import Openings
 from folkmoot.core.event_store.state import EventStoreState
 from folkmoot.core.kernel import Leadership, Position, Shard, Verdict
 from folkmoot.core.saga import backward, folding_back
@@ -219,12 +220,17 @@ def times_are_taken_as_they_are(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "shift_ms", lambda _call, _now: 0)
 
 
+def limits_are_not_held(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Openings, "admits", lambda _self, _key: True)
+
+
 MESH_DEFECTS: list[tuple[str, Plant]] = [
     ("I7", times_are_taken_as_they_are),
     ("I8", the_index_believes_every_leader),
     ("I6", undoing_takes_no_order),
     ("I6", compensations_are_not_run),
     ("I4", repeated_appends_are_forgotten),
+    ("I9", limits_are_not_held),
 ]
 
 DEFECTS: list[tuple[str, Plant]] = [
@@ -272,4 +278,4 @@ def test_a_defect_planted_in_the_mesh_is_found(
 
 def test_every_invariant_is_bitten() -> None:
     bitten = {invariant for invariant, _ in DEFECTS + MESH_DEFECTS}
-    assert bitten == {f"I{number}" for number in range(9)} | {"time"}
+    assert bitten == {f"I{number}" for number in range(10)} | {"time"}

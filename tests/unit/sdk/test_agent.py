@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from folkmoot.core import messages
+from folkmoot.core import messages, shares
 from folkmoot.sdk.agent import Agent, StepDefinition, Team, teams
 from folkmoot.sdk.errors import DefinitionError
-from folkmoot.sdk.steps import Budget, Retry, Step
+from folkmoot.sdk.steps import Budget, Limit, Retry, Step
 
 if TYPE_CHECKING:
     from somewhere import Elsewhere  # type: ignore[import-not-found]
@@ -218,3 +218,40 @@ def test_a_planned_step_is_found_by_name_and_by_agent_where_needed() -> None:
         team.find(Step("read", agent="b"))
     with pytest.raises(DefinitionError, match=r"team 't' has no agent 'c'; there are: a, b$"):
         team.find(Step("read", agent="c"))
+
+
+def limited(*limits: Limit) -> Agent:
+    return Agent("x", "t", limits=limits)
+
+
+def test_a_limit_is_declared_with_the_agent_and_named_by_its_steps() -> None:
+    made = limited(Limit("openai", at_once=2, starts=9, per_s=60), Limit("idle", at_once=1))
+    made.step("write", limit="openai")(research)
+    made.step("read", limit="openai")(research)
+    made.step("free")(research)
+    assert made.core_limits() == (shares.Limit("openai", ("write", "read"), 2, 9, 60_000),)
+    with pytest.raises(DefinitionError, match="step 'y': agent 'x' has no limit 'nobody'"):
+        made.step("y", limit="nobody")
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        Limit("a"),
+        Limit("A b", at_once=1),
+        Limit("a", at_once=0),
+        Limit("a", at_once=-1),
+        Limit("a", starts=1),
+        Limit("a", per_s=1),
+        Limit("a", starts=20_000, per_s=1),
+        Limit("a", starts=1, per_s=1e6),
+    ],
+)
+def test_what_is_no_limit_is_told_where_it_is_declared(limit: Limit) -> None:
+    with pytest.raises(DefinitionError, match="a limit has a name like an agent's, and at_once"):
+        limited(limit)
+
+
+def test_limits_have_names_of_their_own() -> None:
+    with pytest.raises(DefinitionError, match="each a name of its own"):
+        limited(Limit("a", at_once=1), Limit("a", at_once=2))

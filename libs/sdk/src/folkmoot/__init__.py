@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from folkmoot.sdk.errors import UnknownDefinition as UnknownDefinition
     from folkmoot.sdk.errors import VersionConflict as VersionConflict
     from folkmoot.sdk.steps import Budget as Budget
+    from folkmoot.sdk.steps import Limit as Limit
     from folkmoot.sdk.steps import Plan as Plan
     from folkmoot.sdk.steps import Retry as Retry
     from folkmoot.sdk.steps import Step as Step
@@ -48,6 +49,7 @@ _MODULES = {
     "LeaderContext": "context",
     "LeadershipLost": "errors",
     "Lease": "election.lease",
+    "Limit": "steps",
     "NoAnswer": "errors",
     "NotAnswered": "errors",
     "Permanent": "errors",

@@ -17,6 +17,7 @@ from folkmoot.core.breaker.state import Circuit, Target
 from folkmoot.core.breaker.window import Window
 from folkmoot.core.messages import Call
 from folkmoot.core.shares import Priority, Share
+from folkmoot.core.turns import Turns
 from tests.unit.core.breaker.proxy import Proxy, call, outcome
 
 
@@ -91,7 +92,7 @@ def test_what_leaves_without_being_served_costs_nobody_a_turn() -> None:
     assert leave(queue, "a000", served=False) is not None
     assert leave(queue, "a000", served=False) is None
     assert served(queue) == ["a001", "a002"]
-    assert (queue.turns.times, queue.flows, queue.served) == ({}, {}, 0)
+    assert queue.turns == Turns()
 
 
 def test_flows_are_forgotten_while_somebody_always_waits() -> None:
@@ -101,7 +102,7 @@ def test_flows_are_forgotten_while_somebody_always_waits() -> None:
         join(queue, replace(of("b", number), share=Share(f"tenant {number}")))
         served(queue, 1)
     assert len(queue.queue) == 1
-    assert len(queue.flows) < 100
+    assert len(queue.turns.flows) < 100
 
 
 def test_a_full_queue_is_shared_by_who_has_least_of_it() -> None:
@@ -109,13 +110,13 @@ def test_a_full_queue_is_shared_by_who_has_least_of_it() -> None:
     for number in range(6):
         join(queue, of("a", number))
     join(queue, of("b", 0))
-    assert who_yields(queue, of("a", 9)) is None
-    yields = who_yields(queue, of("b", 9))
+    assert who_yields([*queue.queue.values()], of("a", 9)) is None
+    yields = who_yields([*queue.queue.values()], of("b", 9))
     assert yields is not None
     assert yields.call_id == "a005", "the last to come is the first to go"
     for number in range(1, 5):
         join(queue, of("b", number))
-    assert who_yields(queue, of("b", 9)) is None, "that would only turn it round"
+    assert who_yields([*queue.queue.values()], of("b", 9)) is None, "that would only turn it round"
 
 
 def test_a_breaker_serves_tenants_alike_and_lets_a_new_one_into_a_full_queue() -> None:

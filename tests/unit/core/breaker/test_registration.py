@@ -103,7 +103,7 @@ def test_the_description_gives_state_figures_and_load() -> None:
                 "retry_at": None, "generation": 0, "openings": 0, "consecutive_failures": 1,
                 "window": {"calls": 1, "failures": 1, "slow": 0}, "in_flight": [3, 3],
                 "queued": 0, "partitions": 2, "concurrency": 2, "steps": ["write"],
-                "totals": {"admitted": 7, "ended": 1, "expired": 0, "refused": 0},
+                "limits": {}, "totals": {"admitted": 7, "ended": 1, "expired": 0, "refused": 0},
             }
         }
     }  # fmt: skip

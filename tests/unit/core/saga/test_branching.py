@@ -10,7 +10,7 @@ from saga_driver import Driver, step
 from folkmoot.core.messages import Failure, SkipStep
 from folkmoot.core.saga import find
 from folkmoot.core.saga.conditions import holds
-from folkmoot.core.saga.events import Condition
+from folkmoot.core.saga.plan_events import Condition
 
 BROKEN = Failure("broken", "no use", retryable=False)
 

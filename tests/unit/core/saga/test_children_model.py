@@ -71,7 +71,21 @@ class World:
                 self.driver.give(act(sagas[which % len(sagas)], "anna"))
             elif turn % 50 == 49 or not self._answer():
                 self._resume()
+            self._check_pauses()
         raise AssertionError("a saga did not end")
+
+    def _check_pauses(self) -> None:
+        """A pause has reached whatever runs for a paused saga, at any depth."""
+        sagas = self.driver.state.sagas
+        for saga in sagas.values():
+            above = sagas.get(saga.parent.saga_id) if saga.parent else None
+            awaited = above is not None and any(
+                step.called and step.child_id == saga.saga_id for step in above.steps.values()
+            )
+            if above is not None and above.paused and awaited and saga.phase != "held":
+                assert saga.paused_with_parent, "a child goes on"
+            gone = saga.parent is not None and (above is None or not above.paused)
+            assert not (gone and saga.paused_with_parent), "a child stays behind"
 
     def _resume(self) -> None:
         for saga_id in list(self.driver.state.sagas):

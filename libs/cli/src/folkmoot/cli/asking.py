@@ -10,11 +10,13 @@ from folkmoot.cli.connection import ask_service, ask_shard_dated
 from folkmoot.cli.output import CommandError
 from folkmoot.cli.streams import read_stream
 from folkmoot.core.messages import inbox
+from folkmoot.core.saga import explain_call
 from folkmoot.runtime.clock import SystemClock
+from folkmoot.sdk.errors import NoAnswer
 from folkmoot.sdk.listing import Filter, Place, SagaPage, merged
 from folkmoot.sdk.queries import partition_count
 
-ORCHESTRATOR = "saga-orchestrator"
+ORCHESTRATOR, BREAKER = "saga-orchestrator", "breaker-proxy"
 BEGINS = ("step-scheduled",)
 ENDS = ("step-succeeded", "step-failed", "step-skipped", "step-joined", "step-compensated")
 
@@ -30,8 +32,25 @@ async def listed(bus: Bus, wanted: Filter, limit: int, after: Place | None) -> S
 async def explanation(bus: Bus, saga_id: str) -> str | None:
     """Return why a saga is where it is, None if nobody remembers."""
     request = {"op": "explain", "saga_id": saga_id, "now": SystemClock().now()}
+    said: str | None = await _first(bus, request)
+    return None if said is None else said + await _at_the_breaker(bus, saga_id)
+
+
+async def _first(bus: Bus, request: Mapping[str, Any]) -> Any:
     answers = await ask_service(bus, ORCHESTRATOR, request)
     return next((answer for answer in answers if answer is not None), None)
+
+
+async def _at_the_breaker(bus: Bus, saga_id: str) -> str:
+    """Return what a saga's most telling call waits for at the breaker, nothing if it does not."""
+    call = await _first(bus, {"op": "call", "saga_id": saga_id})
+    if call is None:
+        return ""
+    try:
+        found = await ask_service(bus, BREAKER, {"op": "call", "call_id": call["call_id"]})
+    except NoAnswer:
+        return ""
+    return explain_call(next((each for each in found if each is not None), None))
 
 
 async def history_of(bus: Bus, saga_id: str, at: int | None = None) -> list[Mapping[str, Any]]:

@@ -44,7 +44,7 @@ def register(sagas: typer.Typer) -> None:
 
 def ls(
     state: Annotated[
-        str | None, typer.Option(help="running, paused, stuck, completed and so on.")
+        str | None, typer.Option(help="running, paused, queued, stuck, completed and so on.")
     ] = None,
     team: Annotated[str | None, typer.Option(help="Only those of this team.")] = None,
     retrying: Annotated[
@@ -54,7 +54,7 @@ def ls(
     waiting_on: Annotated[
         str | None,
         typer.Option(
-            metavar="WHAT", help="An agent, `person`, `signal:NAME`, `retry` or `resume`."
+            metavar="WHAT", help="An agent, `person`, `signal:NAME`, `retry`, `resume`, `place`."
         ),
     ] = None,
     older_than: Annotated[

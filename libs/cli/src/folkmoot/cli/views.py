@@ -33,7 +33,7 @@ def breakers(bus: BusOption = None, as_json: JsonOption = False) -> None:
 def _breakers(targets: Iterable[Mapping[str, Any]]) -> RenderableType:
     return table(
         "breakers",
-        ("agent", "state", "since", "tries again", "in flight", "queued"),
+        ("agent", "state", "since", "tries again", "in flight", "queued", "limits"),
         [
             (
                 target["agent"],
@@ -42,10 +42,17 @@ def _breakers(targets: Iterable[Mapping[str, Any]]) -> RenderableType:
                 moment(target["retry_at"]),
                 sum(target["in_flight"]),
                 target["queued"],
+                "; ".join(_gate(*each) for each in target.get("limits", {}).items()),
             )
             for target in targets
         ],
     )
+
+
+def _gate(key: str, gate: Mapping[str, Any]) -> str:
+    most = f" of {gate['in_flight_max']}" if gate["in_flight_max"] else ""
+    waiting = f", {gate['queued']} wait" if gate["queued"] else ""
+    return f"{key}: {gate['in_flight']}{most} at work{waiting}"
 
 
 @knowledge.command("show")

@@ -26,6 +26,7 @@ from folkmoot.core.kernel import (
     Mark,
     Progress,
     Resign,
+    Tampered,
 )
 from folkmoot.core.names import wire_name
 
@@ -37,6 +38,10 @@ KERNEL_EVENTS: Mapping[str, type] = {wire_name(InputRejected): InputRejected}
 
 class UnreadableRecord(Exception):
     """A log record is not what a shard writes; the log was written to by something else."""
+
+
+class TamperedRecord(UnreadableRecord):
+    """An event is not what was recorded, by a hash that stands beside it."""
 
 
 class UnknownEvent(UnreadableRecord):
@@ -167,8 +172,20 @@ def _decode_event(event: Mapping[str, Any], events: Mapping[str, type]) -> objec
 
 @lru_cache(maxsize=512)
 def _validate(cls: type) -> Callable[[object], object]:
-    """Return what checks JSON values: the validator itself, as a log has millions of events."""
-    return TypeAdapter(cls).validator.validate_python
+    """Return what checks JSON values: the validator itself, as a log has millions of events.
+
+    Events that can tell whether they are what was recorded are asked.
+    """
+    validate: Callable[[object], Any] = TypeAdapter(cls).validator.validate_python
+    if not hasattr(cls, "verify"):
+        return validate
+
+    def verified(data: object) -> object:
+        found = validate(data)
+        found.verify()
+        return found
+
+    return verified
 
 
 def decode_data(cls: type, data: object) -> object:
@@ -176,9 +193,12 @@ def decode_data(cls: type, data: object) -> object:
 
     Raises:
         UnreadableRecord: the data do not fit the class.
+        TamperedRecord: they are not what was recorded.
     """
     try:
         return _validate(cls)(data)
+    except Tampered as error:
+        raise TamperedRecord(str(error)) from error
     except ValidationError as error:
         raise UnreadableRecord(f"{wire_name(cls)} does not fit its class: {error}") from error
 

@@ -152,7 +152,8 @@ REGISTRY: tuple[MetricRule, ...] = (
     ),
     _of(
         _SAGAS, "sagas_open", "gauge", "sagas",
-        "Open sagas by state: planning, running, aggregating, compensating, paused, stuck",
+        "Open sagas by state: planning, running, aggregating, compensating, paused, "
+        "queued, stuck",
         "team", "state",
     ),
     _of(

@@ -89,7 +89,7 @@ REGISTRY: tuple[TopicRule, ...] = (
         "folkmoot.saga-orchestrator.inbox",
         "inbox",
         "saga id",
-        "Outcome, CancelSaga, TeamFormed, StartChild",
+        "Outcome, CancelSaga, TeamFormed, StartChild, PauseChild",
         ("agent-worker", _BREAKER, _ORCHESTRATOR, "election", "user"),
         (_ORCHESTRATOR,),
     ),

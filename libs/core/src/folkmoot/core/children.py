@@ -57,6 +57,21 @@ class CancelChild:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseChild:
+    """The parent is paused by `actor`: nothing of a saga that runs for it begins either."""
+
+    child_id: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeChild:
+    """The parent goes on, and so does a saga that was paused with it."""
+
+    child_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseChild:
     """The parent has ended: nobody will ask to have the child undone."""
 

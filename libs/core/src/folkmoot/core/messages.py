@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from folkmoot.core.shares import Share
+from folkmoot.core.shares import Limit, Share
 
 Json = Any
 """Any JSON value: None, bool, int, float, str, list, dict with str keys."""
@@ -358,6 +358,7 @@ class RegisterAgent:
     partitions: int
     concurrency: int
     steps: tuple[str, ...]
+    limits: tuple[Limit, ...] = ()
 
 
 # -- election ---------------------------------------------------------------------------------

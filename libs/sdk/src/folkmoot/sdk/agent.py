@@ -17,10 +17,12 @@ from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter, ValidationError
 
-from folkmoot.core.saga.events import Role
+from folkmoot.core import shares
+from folkmoot.core.breaker.limits import LIMITS_MAX
 from folkmoot.core.saga.plan import ROLES
+from folkmoot.core.saga.plan_events import Role
 from folkmoot.sdk.errors import DefinitionError, InvalidInput, UnknownDefinition
-from folkmoot.sdk.steps import Plan, Retry, Step
+from folkmoot.sdk.steps import Limit, Plan, Retry, Step
 
 Handler = Callable[..., Awaitable[Any]]
 Definition = TypeVar("Definition", bound=Callable[..., Any] | Sequence[Step] | Plan)
@@ -96,6 +98,7 @@ class StepDefinition:
     queue_timeout_s: float | None = None
     heartbeat_s: float | None = None
     compensation: Handler | None = None
+    limit: str | None = None
 
     def __post_init__(self) -> None:
         shape = "async def step(ctx, input: Input) -> Output"
@@ -152,12 +155,14 @@ class Agent:
         team: whom it works with; the team's elected leader plans.
         concurrency: handlers at a time on each of its partitions.
         partitions: how many members can work for it at a time.
+        limits: what its steps may do together, whoever runs them; steps name theirs.
     """
 
     name: str
     team: str
     concurrency: int = 4
     partitions: int = 3
+    limits: Sequence[Limit] = ()
     steps: dict[str, StepDefinition] = field(default_factory=dict, init=False)
     planners: dict[str, Planner] = field(default_factory=dict, init=False)
     aggregate_hook: Handler | None = field(default=None, init=False)
@@ -173,6 +178,12 @@ class Agent:
             raise DefinitionError(f"concurrency must be from 1 to {CONCURRENCY_MAX}")
         if self.partitions < 1:
             raise DefinitionError("partitions must be at least 1")
+        names = [limit.to_core(()).name for limit in self.limits]
+        if len({*names}) < len(names) or len(names) > LIMITS_MAX:
+            raise DefinitionError(
+                f"agent {self.name!r} has {len(names)} limits: give it at most {LIMITS_MAX}, and "
+                "each a name of its own"
+            )
 
     def step(
         self,
@@ -183,6 +194,7 @@ class Agent:
         role: Role = "ordinary",
         queue_timeout_s: float | None = None,
         heartbeat_s: float | None = None,
+        limit: str | None = None,
     ) -> Callable[[Handler], StepDefinition]:
         """Make an async function a step that plans can name.
 
@@ -195,23 +207,37 @@ class Agent:
                 good. A pivot that raises says that it did not take effect.
             queue_timeout_s: how long an attempt may wait for a worker to begin it.
             heartbeat_s: how often it must call `ctx.progress`; silent for longer, it is given up.
+            limit: the name of one of the agent's limits, for which it and its compensation count.
         """
-        limits = {"timeout_s": timeout_s, "queue_timeout_s": queue_timeout_s}
-        for limit, value in (limits | {"heartbeat_s": heartbeat_s}).items():
+        times = {"timeout_s": timeout_s, "queue_timeout_s": queue_timeout_s}
+        for what, value in (times | {"heartbeat_s": heartbeat_s}).items():
             if value is not None and not 0 < value <= STEP_TIMEOUT_S_MAX:
-                raise DefinitionError(f"step {name!r}: {limit} must be over 0 and at most a week")
+                raise DefinitionError(f"step {name!r}: {what} must be over 0 and at most a week")
         if role not in ROLES:
             raise DefinitionError(f"step {name!r}: role must be one of: {', '.join(ROLES)}")
+        if limit is not None and limit not in [each.name for each in self.limits]:
+            raise DefinitionError(
+                f"step {name!r}: agent {self.name!r} has no limit {limit!r}; declare it with "
+                "Agent(limits=[Limit(...)])"
+            )
         if name in self.steps:
             raise DefinitionError(f"agent {self.name!r} has two steps called {name!r}")
 
         def register(handler: Handler) -> StepDefinition:
             self.steps[name] = StepDefinition(
-                name, handler, timeout_s, retry, role, queue_timeout_s, heartbeat_s
+                name, handler, timeout_s, retry, role, queue_timeout_s, heartbeat_s, limit=limit
             )
             return self.steps[name]
 
         return register
+
+    def core_limits(self) -> tuple[shares.Limit, ...]:
+        """Return the limits that are in use, as the breaker's machine reads them."""
+        limited = {
+            limit: [step.name for step in self.steps.values() if step.limit == limit.name]
+            for limit in self.limits
+        }
+        return tuple(limit.to_core(steps) for limit, steps in limited.items() if steps)
 
     def plan(self, handler: Handler) -> Handler:
         """Make an async function the team's planner; the elected leader runs it."""

@@ -55,7 +55,7 @@ from folkmoot.sdk.errors import ControlRefused, NoAnswer, SagaFailed, VersionCon
 from folkmoot.sdk.listing import Filter, Place, SagaPage, merged
 from folkmoot.sdk.outcomes import Outcomes
 from folkmoot.sdk.past import read_history, state_of
-from folkmoot.sdk.queries import ask, ask_dated, partition_count
+from folkmoot.sdk.queries import ask, ask_dated, partition_count, waits_at_breaker
 from folkmoot.sdk.steps import Budget, to_json
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ class Saga:
         outcome = await self.outcome(timeout_s)
         if outcome.state != "completed":
             failure = outcome.failure or Failure("unknown", "no reason was recorded")
-            raise SagaFailed(self.saga_id, outcome.state, failure.detail)
+            raise SagaFailed(self.saga_id, outcome.state, failure.detail, failure)
         return outcome.result if cls is None else TypeAdapter(cls).validate_python(outcome.result)
 
     async def outcome(self, timeout_s: float | None = None) -> TaskResult:
@@ -158,7 +158,7 @@ class Saga:
         said = await ask(self._client.bus, "saga-orchestrator", self.partition, request)
         if said is None:
             raise NoAnswer(f"there is no saga {self.saga_id}, or it ended long ago")
-        return str(said)
+        return str(said) + await waits_at_breaker(self._client.bus, self.partition, self.saga_id)
 
     async def events(self) -> AsyncIterator[Mapping[str, Any]]:
         """Yield the saga's events as CloudEvents, from the first to the one that ends it.

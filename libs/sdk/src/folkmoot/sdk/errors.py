@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from folkmoot.core.messages import Failure
+
 
 class Retryable(Exception):
     """Trying again may help; not before `after_s` seconds if given, as with HTTP's Retry-After."""
@@ -32,11 +34,18 @@ class UnknownDefinition(DefinitionError):
 
 
 class SagaFailed(Exception):
-    """A saga ended without a result. `state` is its terminal state."""
+    """A saga ended without a result. `state` is its terminal state.
 
-    def __init__(self, saga_id: str, state: str, detail: str) -> None:
+    One that is `refused` was not taken on; where its `failure` is retryable, submitting it again
+    under the same key, not before `retry_after_ms`, may do better.
+    """
+
+    def __init__(
+        self, saga_id: str, state: str, detail: str, failure: Failure | None = None
+    ) -> None:
         super().__init__(f"saga {saga_id} is {state}: {detail}")
         self.saga_id, self.state, self.detail = saga_id, state, detail
+        self.failure = failure
 
 
 class ControlRefused(Exception):

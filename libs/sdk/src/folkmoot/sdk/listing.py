@@ -15,10 +15,10 @@ class Filter:
     """Which sagas to list. What is left out matters not.
 
     Args:
-        state: planning, running, paused, stuck, compensating, completed and so on.
+        state: planning, running, paused, queued, stuck, compensating, completed and so on.
         team: whose they are.
         retrying: they have a step of this id or name that is between two attempts; `*` for any.
-        waiting_on: an agent, `saga`, `person`, `signal:NAME`, `retry` or `resume`.
+        waiting_on: an agent, `saga`, `person`, `signal:NAME`, `retry`, `resume` or a `place`.
         opened_before: in milliseconds since the epoch.
         text: what their id, their task, their steps or what failed says, in whatever case.
     """

@@ -12,6 +12,7 @@ import orjson
 from folkmoot.bus.ports import Bus, Log, NoResponder
 from folkmoot.contracts import subjects
 from folkmoot.core.messages import inbox
+from folkmoot.core.saga import explain_call
 from folkmoot.runtime.service import NOT_LEADING, QueryError, read_dated_answer
 from folkmoot.sdk.errors import NoAnswer
 
@@ -74,6 +75,18 @@ async def ask_all(bus: Bus, service: str, request: Mapping[str, Json]) -> Sequen
     partitions = await partition_count(bus, inbox(service))
     return await asyncio.gather(*(ask(bus, service, p, request) for p in range(partitions)))
 
+
+async def waits_at_breaker(bus: Bus, partition: int, saga_id: str) -> str:
+    """Return what a saga of that shard waits for at a breaker; nothing if no breaker says so."""
+    try:
+        call = await ask(bus, "saga-orchestrator", partition, {"op": "call", "saga_id": saga_id})
+        if call is None:
+            return ""
+        asked = {"op": "call", "call_id": call["call_id"]}
+        found = await ask_all(bus, "breaker-proxy", asked)
+    except (NoAnswer, QueryError):
+        return ""
+    return explain_call(next((each for each in found if each is not None), None))
 
 _counted: WeakKeyDictionary[Log, dict[str, int]] = WeakKeyDictionary()
 

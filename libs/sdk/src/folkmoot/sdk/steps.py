@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from folkmoot.core import messages
-from folkmoot.core.saga.events import Comparison
+from folkmoot.core import messages, shares
+from folkmoot.core.breaker.limits import STARTS_MAX, is_limit
+from folkmoot.core.saga.plan_events import Comparison
 from folkmoot.sdk.errors import DefinitionError
 
 MICROS = 1_000_000
@@ -48,6 +49,43 @@ class Retry:
             "cap_ms": round(self.cap_s * 1000),
             "total_ms": limit_ms(self.total_s),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What an agent's steps may do together, wherever its members run: `@agent.step(limit=...)`.
+
+    No more than `at_once` of them are with workers at a time, no more than `starts` begin in any
+    `per_s`; compensations count as well. With `by_tenant` each tenant has a limit of its own. What
+    has to wait has its turn by tenant and priority, and holds up nothing that has no such limit.
+    """
+
+    name: str
+    at_once: int | None = None
+    starts: int | None = None
+    per_s: float | None = None
+    by_tenant: bool = False
+
+    def to_core(self, steps: Sequence[str]) -> shares.Limit:
+        """Return it as the breaker's machine reads it.
+
+        Raises:
+            DefinitionError: it says not what it limits, or too much.
+        """
+        core = shares.Limit(
+            self.name,
+            tuple(steps),
+            self.at_once or 0,
+            self.starts or 0,
+            limit_ms(self.per_s),
+            self.by_tenant,
+        )
+        if not is_limit(core):
+            raise DefinitionError(
+                f"{self}: a limit has a name like an agent's, and at_once, or starts (up to "
+                f"{STARTS_MAX:,}) and per_s (up to a day), or all three"
+            )
+        return core
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,9 +138,9 @@ async def _register(bus: Bus, clock: Clock, member: str, grouped: Sequence[Team]
     partitions = await partitions_of(bus, topic)
     for team in grouped:
         for agent in team.agents.values():
-            message = RegisterAgent(
-                agent.name, team.name, agent.partitions, agent.concurrency, tuple(agent.steps)
-            )
+            size = (agent.partitions, agent.concurrency)
+            steps, limits = tuple(agent.steps), agent.core_limits()
+            message = RegisterAgent(agent.name, team.name, *size, steps, limits)
             shard = partition_of(agent.name, partitions)
             await postbox.send(topic, shard, message, agent.name)
     await postbox.close()

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from folkmoot.core.saga import Key, SagaState, Wanted, explain, find, page
+from folkmoot.core.saga import Key, SagaState, Wanted, call_of, explain, find, page
 from folkmoot.runtime.service import QueryError
 
-OPERATIONS = ("list", "find", "show", "explain", "outcome", "control")
+OPERATIONS = ("list", "find", "show", "explain", "call", "outcome", "control")
 PAGE_MAX = 500
 """Sagas of one page: some 150 kB of answer."""
 
@@ -45,6 +45,7 @@ def answer(state: SagaState, request: Mapping[str, Any]) -> Any:
     | `list` | see `ListRequest` | `sagas`, newest first, and `next`, null at the end |
     | `find`, `show` | `saga_id` | the saga; `find` answers null where `show` refuses |
     | `explain` | `saga_id`, `now` | a sentence, null for a saga that is not known |
+    | `call` | `saga_id` | the call that holds it up, `agent` and `call_id`, null if none does |
     | `outcome` | `saga_id` | the result, null while the saga is open |
     | `control` | `request_id` | what was decided, null while it is not |
 
@@ -63,6 +64,8 @@ def answer(state: SagaState, request: Mapping[str, Any]) -> Any:
     saga_id = str(request.get("saga_id"))
     if operation == "explain":
         return explain(state, saga_id, int(request["now"]))
+    if operation == "call":
+        return call_of(state, saga_id)
     if operation == "outcome":
         ended = state.ended.get(saga_id)
         return None if ended is None else asdict(ended.result)

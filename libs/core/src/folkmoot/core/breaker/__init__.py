@@ -1,6 +1,7 @@
 """The breaker's machine: where calls go, if anywhere. See README.md beside this file."""
 
 from folkmoot.core.breaker.announcement import BreakerChanged
+from folkmoot.core.breaker.describing import describe, describe_call
 from folkmoot.core.breaker.events import (
     AgentRegistered,
     BreakerClosed,
@@ -13,11 +14,12 @@ from folkmoot.core.breaker.events import (
     CallQueued,
     CallRefused,
     CancelForwarded,
+    LimitReopened,
     WindowShaped,
 )
 from folkmoot.core.breaker.limits import BreakerSettings
 from folkmoot.core.breaker.machine import BreakerMachine
-from folkmoot.core.breaker.state import BreakerState, Phase, Target, describe, describe_call
+from folkmoot.core.breaker.state import BreakerState, Phase, Target
 
 __all__ = [
     "AgentRegistered",
@@ -35,6 +37,7 @@ __all__ = [
     "CallQueued",
     "CallRefused",
     "CancelForwarded",
+    "LimitReopened",
     "Phase",
     "Target",
     "WindowShaped",

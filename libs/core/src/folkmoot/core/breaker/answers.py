@@ -8,7 +8,9 @@ from itertools import islice
 from folkmoot.core.breaker.events import CallRefused
 from folkmoot.core.breaker.judging import CANCELLED, TIMED_OUT
 from folkmoot.core.messages import Call, Failure, Outcome
+from folkmoot.core.shares import Limit
 
+LIMITED = "limited"
 _NAMES_QUOTED_MAX = 10
 
 
@@ -50,6 +52,17 @@ def overloaded(target: str, retry_after_ms: int) -> Failure:
         f"{retry_after_ms} ms, or add partitions or concurrency"
     )
     return Failure("overloaded", detail, retry_after_ms=retry_after_ms)
+
+
+def limited(target: str, limit: Limit, retry_after_ms: int) -> Failure:
+    """Return the failure of a call that a limit holds back for longer than it can wait here."""
+    said = [f"{limit.in_flight:,} at a time"] if limit.in_flight else []
+    said += [f"{limit.starts:,} in {limit.period_ms:,} ms"] if limit.starts else []
+    detail = (
+        f"limit {limit.name!r} of {target!r} lets no more than {' and '.join(said)} begin, and "
+        f"others wait: call again in {retry_after_ms} ms, or raise it"
+    )
+    return Failure(LIMITED, detail, retry_after_ms=retry_after_ms)
 
 
 def too_late() -> Failure:

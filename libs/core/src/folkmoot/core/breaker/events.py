@@ -11,6 +11,7 @@ from typing import Literal
 
 from folkmoot.core.messages import Address, Call, Outcome
 from folkmoot.core.names import by_wire_name
+from folkmoot.core.shares import Limit
 
 Verdict = Literal["success", "failure", "neutral", "late"]
 """What an end says of the target's health. `neutral`: nothing, as with a caller's error. `late`:
@@ -44,6 +45,7 @@ class AgentRegistered:
     partitions: int
     concurrency: int
     steps: tuple[str, ...]
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,15 @@ class CallAdmitted:
 
 @dataclass(frozen=True, slots=True)
 class CallQueued:
-    """All workers are busy; the call waits for one."""
+    """The call waits for a worker, and for its `limit` if that is given.
+
+    Then it has all its time only until `gives_up_at`: it should have enough left to run.
+    """
 
     target: str
     call: Call
+    limit: str = ""
+    gives_up_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,14 @@ class CallDequeued:
     call_id: str
     partition: int
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReopened:
+    """So much time has passed that the limit lets calls begin again; those who waited follow."""
+
+    target: str
+    limit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +165,7 @@ EVENTS = by_wire_name(
     CallAdmitted,
     CallQueued,
     CallDequeued,
+    LimitReopened,
     CallRefused,
     CancelForwarded,
     CallEnded,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from folkmoot.core.breaker import queueing
+from folkmoot.core.breaker import limiting, queueing
 from folkmoot.core.breaker.announcement import announce
 from folkmoot.core.breaker.events import (
     AgentRegistered,
@@ -19,6 +19,7 @@ from folkmoot.core.breaker.events import (
     CallQueued,
     CallRefused,
     CancelForwarded,
+    LimitReopened,
     WindowShaped,
 )
 from folkmoot.core.breaker.judging import counts_of
@@ -37,13 +38,15 @@ def fold(state: BreakerState, event: object, position: Position, own: Address) -
         case CallEnded() | CallExpired():
             _fold_end(state, event, position)
         case CallRefused():
-            return _fold_refusal(state, event)
+            return _fold_refusal(state, event, position)
         case CallQueued():
             _fold_queued(state, event, position)
         case CancelForwarded():
             return _fold_cancel(state.targets[event.target], event)
         case BreakerOpened() | BreakerHalfOpened() | BreakerClosed():
             return _fold_transition(state.targets[event.target], event, position)
+        case LimitReopened():
+            limiting.reopen(state, event.target, event.limit)
         case AgentRegistered():
             _fold_registration(state, event, position)
         case WindowShaped():
@@ -58,8 +61,10 @@ def _fold_queued(state: BreakerState, event: CallQueued, position: Position) -> 
         start_by = call.start_by + later_ms if call.start_by else 0
         deadline_at = call.deadline_at + later_ms
         call = replace(call, deadline_at=deadline_at, start_by=start_by, sent_at=position.at)
-    queueing.join(state.targets[event.target], call)
-    state.open_call(call.call_id, event.target, call.deadline_at)
+    target = state.targets[event.target]
+    queueing.join(target, call)
+    limiting.wait(state, target, call.call_id, event.limit, position.at)
+    state.open_call(call.call_id, event.target, event.gives_up_at or call.deadline_at)
 
 
 def _fold_admission(
@@ -76,8 +81,11 @@ def _fold_admission(
         assert waited is not None, f"{event.call_id} does not wait"
         call = waited
         sent_at = position.at if call.sent_at else 0
+        limiting.unwait(state, target, call.call_id, position.at)
     partition, step = event.partition, call.idempotency_key
-    target.flights[call.call_id] = Flight(partition, target.circuit.generation, step)
+    flight = Flight(partition, target.circuit.generation, step)
+    flight.key = limiting.begin(state, target, call, position.at)
+    target.flights[call.call_id] = flight
     target.loads[partition] += 1
     target.turn = partition + 1
     target.totals.admitted += 1
@@ -95,6 +103,7 @@ def _fold_end(state: BreakerState, event: CallEnded | CallExpired, position: Pos
     target = state.targets[event.target]
     flight = target.flights.pop(event.call_id)
     target.loads[flight.partition] -= 1
+    limiting.end(target, flight.key, position.at)
     state.close_call(event.call_id)
     if isinstance(event, CallEnded):
         target.totals.ended += 1
@@ -117,12 +126,13 @@ def _count(circuit: Circuit, event: CallEnded | CallExpired, position: Position)
         circuit.consecutive = circuit.consecutive + 1 if counts.failures else 0
 
 
-def _fold_refusal(state: BreakerState, event: CallRefused) -> Sequence[Effect]:
-    target = state.targets.get(event.target)
+def _fold_refusal(state: BreakerState, event: CallRefused, position: Position) -> Sequence[Effect]:
+    target, call_id = state.targets.get(event.target), event.outcome.call_id
     if target is not None:
         target.totals.refused += 1
-        if queueing.leave(target, event.outcome.call_id, served=False) is not None:
-            state.close_call(event.outcome.call_id)
+        if queueing.leave(target, call_id, served=False) is not None:
+            limiting.unwait(state, target, call_id, position.at)
+            state.close_call(call_id)
     return (Send(event.to.topic, event.outcome, partition=event.to.partition),)
 
 
@@ -156,6 +166,7 @@ def _fold_registration(state: BreakerState, event: AgentRegistered, position: Po
     target.team, target.steps = event.team, event.steps
     target.partitions, target.concurrency = event.partitions, event.concurrency
     target.loads.extend([0] * (event.partitions - len(target.loads)))
+    limiting.shape(state, target, event.limits, position.at)
 
 
 def _fold_shape(state: BreakerState, event: WindowShaped) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from folkmoot.core.kernel import Refused
 from folkmoot.core.messages import RegisterAgent
+from folkmoot.core.shares import Limit
 
 AGENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """Agent names become parts of topics and subjects, and labels elsewhere: 63 characters is what
@@ -16,9 +17,21 @@ QUEUE_LIMIT = 500
 """The longest queue that can be set: when a breaker opens, all who wait are refused by one log
 entry, at up to 1 kB each."""
 
+HELD_LIMIT = 200
+"""The same of those that limits hold back."""
+
 PERCENT = 100
 
-_MAY_BE_ZERO = {"grace_ms", "open_jitter_percent", "queue_max", "worker_queue_percent"}
+STARTS_MAX = 10_000
+"""Of a limit in its period: when each of them began is kept, for every tenant that has its own."""
+
+PERIOD_MS_MAX = 24 * 3600 * 1000
+"""Of a limit. What is counted by the month is a budget."""
+
+LIMITS_MAX = 100
+"""Limits of one agent. Which one a call counts for is found by looking at all."""
+
+_MAY_BE_ZERO = {"grace_ms", "held_max", "open_jitter_percent", "queue_max", "worker_queue_percent"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +90,15 @@ class BreakerSettings:
     queue_max: int = 256
     """Calls that may wait here per target. A longer queue only makes them time out later."""
 
+    held_max: int = 200
+    """Calls that may wait here per target for limits, beside the others: they take no place from
+    those that have none."""
+
     overload_wait_ms: int = 1_000
     """When to ask again after a refusal for overload, at least; at most twice that."""
+
+    limited_wait_ms_max: int = 60_000
+    """The longest wait that a call is told of which a limit has no room to wait here."""
 
     targets_max: int = 10_000
     """Agents of one shard; each costs a few KB."""
@@ -107,6 +127,8 @@ class BreakerSettings:
             raise ValueError("open_base_ms is above open_cap_ms: lower it, or raise the cap")
         if self.queue_max > QUEUE_LIMIT:
             raise ValueError(f"queue_max is above {QUEUE_LIMIT}: add workers rather than waiting")
+        if self.held_max > HELD_LIMIT:
+            raise ValueError(f"held_max is above {HELD_LIMIT}: what it has no room for comes again")
 
     def partition_limit(self, concurrency: int) -> int:
         """Return how many calls a partition of such concurrency may have in flight."""
@@ -130,6 +152,37 @@ def check_registration(message: RegisterAgent, settings: BreakerSettings) -> Non
             f"{message.agent!r} has {len(message.steps)} steps, the limit is "
             f"{settings.steps_max}: split it into several agents",
         )
+    _check_limits(message)
+
+
+def _check_limits(message: RegisterAgent) -> None:
+    names = [limit.name for limit in message.limits]
+    steps = [step for limit in message.limits for step in limit.steps]
+    if len(names) > LIMITS_MAX or len({*names}) < len(names) or len({*steps}) < len(steps):
+        raise Refused(
+            "invalid-limits",
+            f"{message.agent!r} has {len(names)} limits: give it at most {LIMITS_MAX}, each a name "
+            "of its own, and each step one at most",
+        )
+    for limit in message.limits:
+        if not is_limit(limit):
+            raise Refused(
+                "invalid-limits",
+                f"{limit.name[:63]!r} of {message.agent!r} is no limit: give it a name of 1 to 63 "
+                "of a-z, 0-9 and -, and how many at a time, or how many in a period, or both",
+            )
+
+
+def is_limit(limit: Limit) -> bool:
+    """Whether a limit says what it limits, and no more than can be kept."""
+    in_time = limit.starts > 0 and limit.period_ms > 0
+    return (
+        AGENT_NAME.fullmatch(limit.name) is not None
+        and limit.in_flight >= 0
+        and 0 <= limit.starts <= STARTS_MAX
+        and 0 <= limit.period_ms <= PERIOD_MS_MAX
+        and (in_time or (limit.in_flight > 0 and limit.starts == limit.period_ms == 0))
+    )
 
 
 def _check_number(agent: str, what: str, value: int, limit: int) -> None:

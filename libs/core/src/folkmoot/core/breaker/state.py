@@ -9,6 +9,8 @@ from typing import Literal
 from folkmoot.core.breaker.window import Window
 from folkmoot.core.deadlines import Deadlines
 from folkmoot.core.messages import Call
+from folkmoot.core.shares import Limit
+from folkmoot.core.turns import Turns
 
 Phase = Literal["closed", "open", "half-open"]
 
@@ -45,12 +47,25 @@ class Circuit:
 
 @dataclass(slots=True)
 class Flight:
-    """A call that a worker has. `step` is the same for every attempt of the same thing."""
+    """A call that a worker has. `step` is the same for every attempt of the same thing.
+
+    `key` is that of the gate that it passed, if its step has a limit.
+    """
 
     partition: int
     generation: int
     step: str
     cancelled: bool = False
+    key: str = ""
+
+
+@dataclass(slots=True)
+class Gate:
+    """A limit in use: the calls under way, those that wait, and when the last of them began."""
+
+    in_flight: int = 0
+    waiting: int = 0
+    starts: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -68,8 +83,10 @@ class Target:
     """An agent. `loads` counts the calls in flight per partition; `turn` is who is next in turn.
 
     `loads` never shrinks: calls may be in flight on partitions that are used no more. `turns` says
-    in which order the `queue` is served; see `folkmoot.core.breaker.queueing`. `members` are those
-    who answered last, by partition, `failed` those at whom a step has failed, until it succeeds.
+    in which order the `queue` is served. `members` are those who answered last, by partition,
+    `failed` those at whom a step has failed, until it succeeds. `gates` are those of its `limits`
+    that are in use, `held` the calls of the queue that have to pass one; see
+    `folkmoot.core.breaker.limiting`.
     """
 
     name: str
@@ -82,13 +99,14 @@ class Target:
     turn: int = 0
     flights: dict[str, Flight] = field(default_factory=dict)
     queue: OrderedDict[str, Call] = field(default_factory=OrderedDict)
-    turns: Deadlines = field(default_factory=Deadlines)
-    served: int = 0
-    flows: dict[str, int] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
     routes: OrderedDict[str, int] = field(default_factory=OrderedDict)
     totals: Totals = field(default_factory=Totals)
     members: dict[str, str] = field(default_factory=dict)
     failed: OrderedDict[str, dict[str, None]] = field(default_factory=OrderedDict)
+    limits: tuple[Limit, ...] = ()
+    gates: dict[str, Gate] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
 
     def remember_failure(self, step: str, partition: int) -> None:
         """Note at whom the step has failed, as far as that is known."""
@@ -110,13 +128,17 @@ class Target:
 
 @dataclass(slots=True)
 class BreakerState:
-    """All targets. `places` says for each open call whose it is, `deadlines` when it ends."""
+    """All targets. `places` says for each open call whose it is, `deadlines` when it ends.
+
+    `openings` are the times at which gates let those who wait there begin again.
+    """
 
     bucket_ms: int = DEFAULT_BUCKET_MS
     buckets: int = DEFAULT_BUCKETS
     targets: dict[str, Target] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     deadlines: Deadlines = field(default_factory=Deadlines)
+    openings: Deadlines = field(default_factory=Deadlines)
 
     def new_window(self) -> Window:
         """Return an empty window of the shape in force."""
@@ -131,52 +153,3 @@ class BreakerState:
         """Forget a call that is neither any more."""
         self.places.pop(call_id, None)
         self.deadlines.drop(call_id)
-
-
-def describe(state: BreakerState) -> dict[str, object]:
-    """Return every breaker as JSON values, for queries. Counts are as of its last outcome."""
-    return {"targets": {name: _describe(target) for name, target in state.targets.items()}}
-
-
-def describe_call(state: BreakerState, call_id: str) -> dict[str, object] | None:
-    """Return where a call is that has not ended, None if it is not here: it ended, or never came.
-
-    Of one that waits it says how many have their turn before it.
-    """
-    place = state.places.get(call_id)
-    if place is None:
-        return None
-    target = state.targets[place]
-    found = {"call_id": call_id, "target": place, "breaker": target.circuit.phase}
-    if (flight := target.flights.get(call_id)) is not None:
-        return found | {"state": "sent", "partition": flight.partition}
-    ahead = next(n for n, each in enumerate(target.turns.in_order()) if each == call_id)
-    waits_for = f"room at the {target.partitions} partitions of {place}, {ahead} before it"
-    return found | {"state": "queued", "ahead": ahead, "waiting_for": waits_for}
-
-
-def _describe(target: Target) -> dict[str, object]:
-    circuit, totals = target.circuit, target.totals
-    newest = circuit.window.ring[-1].index if circuit.window.ring else 0
-    return {
-        "team": target.team,
-        "state": circuit.phase,
-        "reason": circuit.reason,
-        "since": circuit.since,
-        "retry_at": circuit.retry_at if circuit.phase == "open" else None,
-        "generation": circuit.generation,
-        "openings": circuit.openings,
-        "consecutive_failures": circuit.consecutive,
-        "window": circuit.window.counts(newest * circuit.window.bucket_ms)._asdict(),
-        "in_flight": list(target.loads),
-        "queued": len(target.queue),
-        "partitions": target.partitions,
-        "concurrency": target.concurrency,
-        "steps": list(target.steps),
-        "totals": {
-            "admitted": totals.admitted,
-            "ended": totals.ended,
-            "expired": totals.expired,
-            "refused": totals.refused,
-        },
-    }

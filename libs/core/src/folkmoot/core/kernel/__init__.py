@@ -9,6 +9,7 @@ from folkmoot.core.kernel.machine import (
     Position,
     Refused,
     Send,
+    Tampered,
     Tick,
 )
 from folkmoot.core.kernel.records import (
@@ -65,6 +66,7 @@ __all__ = [
     "Send",
     "Shard",
     "Snapshot",
+    "Tampered",
     "Tick",
     "Undecodable",
     "Verdict",

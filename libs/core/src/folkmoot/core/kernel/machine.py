@@ -78,6 +78,13 @@ class Refused(Exception):
         self.detail = detail
 
 
+class Tampered(Exception):
+    """What a log holds is not what was recorded: whoever reads it stops rather than believe it.
+
+    An event that can tell has a method `verify`, which raises this.
+    """
+
+
 class Machine(Protocol[S]):
     """The contract that the kernel drives."""
 

@@ -8,6 +8,7 @@ Invariants:
 - A child answers each call once: with its result, or when it is undone, or why it cannot be.
 - It is held only as long as its parent is open; a call that was given up leaves nothing held.
 - What has passed its pivot is not undone: its parent is told so, and is stuck for all to see.
+- What is paused with its parent goes on with it, and at the latest when that has ended.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from dataclasses import replace
 
 from folkmoot.core.children import (
     CancelChild,
+    PauseChild,
     ReleaseChild,
+    ResumeChild,
     StartChild,
     UndoChild,
     child_id_of,
@@ -43,6 +46,7 @@ from folkmoot.core.saga.child_events import (
     SagaReleased,
     UndoAsked,
 )
+from folkmoot.core.saga.control_events import SagaPaused, SagaResumed
 from folkmoot.core.saga.events import SagaOpened
 from folkmoot.core.saga.settings import SagaSettings
 from folkmoot.core.saga.state import Saga, SagaState, Step
@@ -97,6 +101,19 @@ def releases(saga: Saga) -> list[Send]:
     """Return what the children of a saga that ends are told."""
     children = [step.child_id for step in saga.steps.values() if step.child_id]
     return [Send(HOME, ReleaseChild(child_id), key=child_id) for child_id in children]
+
+
+def pauses(saga: Saga) -> list[Send]:
+    """Return what the children are told of a saga that is paused: those that have yet to answer."""
+    children = [step.child_id for step in saga.steps.values() if step.child_id and step.called]
+    told = (PauseChild(child_id, saga.paused_by) for child_id in children)
+    return [Send(HOME, each, key=each.child_id) for each in told]
+
+
+def resumptions(saga: Saga) -> list[Send]:
+    """Return what they are told when it goes on; also those that it let go of meanwhile."""
+    children = [step.child_id for step in saga.steps.values() if step.child_id]
+    return [Send(HOME, ResumeChild(child_id), key=child_id) for child_id in children]
 
 
 def _budget_left(state: SagaState, saga: Saga, now: int) -> Budget | None:
@@ -183,10 +200,34 @@ def cancelled(state: SagaState, cancel: CancelChild, now: int, settings: SagaSet
     return _turned_back(saga, "cancelled", now, settings)
 
 
-def released(state: SagaState, release: ReleaseChild) -> Events:
-    """Return that a child is not needed any more."""
+def released(state: SagaState, release: ReleaseChild, now: int, settings: SagaSettings) -> Events:
+    """Return that a child is not needed any more, and goes on if it was paused with its parent."""
     saga = state.sagas.get(release.child_id)
-    return () if saga is None or saga.released else (SagaReleased(saga.saga_id),)
+    if saga is None:
+        return ()
+    events = [] if saga.released else [SagaReleased(saga.saga_id)]
+    return events if saga.phase == "held" else [*events, *_resumed(saga, now, settings)]
+
+
+def paused(state: SagaState, pause: PauseChild) -> Events:
+    """Return how a child is paused with its parent."""
+    saga = state.sagas.get(pause.child_id)
+    if saga is None or saga.paused_with_parent or saga.phase == "held":
+        return ()
+    return (SagaPaused(saga.saga_id, pause.actor, with_parent=True),)
+
+
+def resumed(state: SagaState, resume: ResumeChild, now: int, settings: SagaSettings) -> Events:
+    """Return how a child goes on with its parent; one that is paused by itself stays so."""
+    saga = state.sagas.get(resume.child_id)
+    return () if saga is None else _resumed(saga, now, settings)
+
+
+def _resumed(saga: Saga, now: int, settings: SagaSettings) -> list[object]:
+    if not saga.paused_with_parent:
+        return []
+    begins = [] if saga.paused_itself else forward.taken_up(saga, now, settings)
+    return [SagaResumed(saga.saga_id, with_parent=True), *begins]
 
 
 def _turned_back(saga: Saga, how: str, now: int, settings: SagaSettings) -> Events:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from folkmoot.core.messages import Json
-from folkmoot.core.saga.events import Condition
+from folkmoot.core.saga.plan_events import Condition
 
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,

@@ -47,15 +47,37 @@ class ControlRefused:
 
 @dataclass(frozen=True, slots=True)
 class SagaPaused:
-    """Nothing more begins, and no timer runs, until `SagaResumed`."""
+    """Nothing more begins, and no timer runs, until it is resumed: by itself, or `with_parent`.
+
+    It may be paused both ways at a time.
+    """
 
     saga_id: str
     actor: str
+    with_parent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SagaResumed:
-    """The saga goes on; what was left on its timers when it was paused is left now."""
+    """The saga goes on, unless it is still paused the other way: by itself, or `with_parent`.
+
+    What was left on its timers when it was paused is left now.
+    """
+
+    saga_id: str
+    with_parent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SagaQueued:
+    """All places are taken: a saga that was just opened waits for its turn to begin."""
+
+    saga_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SagaAdmitted:
+    """There is a place for a saga that waited, and it begins."""
 
     saga_id: str
 

@@ -141,7 +141,7 @@ def _check_return(saga: Saga) -> None:
 
 
 def _pause(saga: Saga, request: PauseSaga, _now: int, _settings: SagaSettings) -> Events:
-    if saga.paused:
+    if saga.paused_itself:
         raise _Unfit("wrong-phase", "it is paused already")
     return [SagaPaused(saga.saga_id, request.actor[:NAME_CHARS_MAX])]
 
@@ -149,7 +149,12 @@ def _pause(saga: Saga, request: PauseSaga, _now: int, _settings: SagaSettings) -
 def _resume(saga: Saga, _request: ResumeSaga, now: int, settings: SagaSettings) -> Events:
     if not saga.paused:
         raise _Unfit("wrong-phase", "it is not paused")
-    return [SagaResumed(saga.saga_id), *forward.taken_up(saga, now, settings)]
+    if not saga.paused_itself and saga.parent is not None:
+        above = saga.parent.saga_id
+        raise _Unfit("wrong-phase", f"it is paused with saga {above}: resume that")
+    still = saga.queued or saga.paused_with_parent
+    begins = [] if still else forward.taken_up(saga, now, settings)
+    return [SagaResumed(saga.saga_id), *begins]
 
 
 def _terminate(saga: Saga, request: TerminateSaga, _now: int, _settings: SagaSettings) -> Events:

@@ -27,6 +27,7 @@ WAITS_SHOWN_MAX = 10
 LET_IN = {
     "breaker-open": "the breaker of {agent} to let it through",
     "overloaded": "room at the workers of {agent}",
+    "limited": "a limit of {agent} to let it begin",
     "unknown-agent": "a worker that hosts {agent}",
     "unknown-topic": "a worker that hosts {agent}",
 }
@@ -63,6 +64,7 @@ def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
         "spent": asdict(saga.spent) | {"hops": saga.hops},
         "paused_by": saga.paused_by if saga.paused else None,
         "paused_at": saga.paused_at,
+        "paused_with_parent": saga.paused_with_parent,
         "questions": [_question(*each) for step in steps for each in step.questions.items()],
         "compensations": list(saga.compensations),
         "not_undone": list(saga.not_undone),
@@ -136,6 +138,7 @@ def counts(state: SagaState) -> dict[str, int]:
         "open": len(state.sagas),
         "stuck": len(state.stuck),
         "ready": len(state.backlog),
+        "queued": state.lobby.queued,
         "timers": len(state.timers),
         "remembered": len(state.ended),
     }

@@ -20,18 +20,16 @@ from folkmoot.core.saga.control_events import (
     QuestionAnswered,
     QuestionAsked,
     QuestionExpired,
+    SagaAdmitted,
     SagaPaused,
+    SagaQueued,
     SagaResumed,
     SignalKept,
 )
+from folkmoot.core.saga.plan_events import PlanRecorded
 from folkmoot.core.shares import Share
 
 ForwardKind = Literal["plan", "step", "aggregate"]
-
-ResultOf = Literal["aggregate", "steps", "only-step"]
-"""A saga's result: the leader's aggregation, all steps' results by id, or that of the only step."""
-Comparison = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "truthy"]
-Role = Literal["ordinary", "pivot", "retriable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,63 +68,6 @@ class SagaOpened:
     plan_hash: str = ""
     parent: Parent | None = None
     share: Share | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """Holds if what `path` leads to in the result of `step` compares so with `value`."""
-
-    step: str
-    path: tuple[str | int, ...]
-    op: Comparison
-    value: Json
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
-    """One step of a recorded plan, with everything that was decided about how it runs.
-
-    Once a `pivot` has succeeded its saga only goes forward. A `retriable` step never fails for
-    good. Times of 0 are no limits: `total_ms` is for all attempts together, `queue_timeout_ms` for
-    an attempt to be begun by a worker, `heartbeat_ms` from one sign of life to the next. A step
-    whose condition `when` does not hold is omitted. One with `each` is run for each item of that
-    step's result, side by side, and its own result is the list of theirs. A `child` is a saga of
-    its own: by the definition `name` of the team `agent`.
-    """
-
-    id: str
-    name: str
-    agent: str
-    input: Json
-    needs: tuple[str, ...]
-    timeout_ms: int
-    attempts: int
-    initial_ms: int
-    factor: float
-    cap_ms: int
-    compensable: bool
-    role: Role = "ordinary"
-    total_ms: int = 0
-    queue_timeout_ms: int = 0
-    heartbeat_ms: int = 0
-    when: Condition | None = None
-    each: str = ""
-    child: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRecorded:
-    """The plan, once and for all; `plan_hash` tells it from any other.
-
-    No more than `max_parallel` steps are begun and not ended at a time; 0 is no limit. `result`
-    says what the saga results in: what the leader's hook makes of the steps' results, or these.
-    """
-
-    saga_id: str
-    plan_hash: str
-    steps: tuple[PlannedStep, ...]
-    max_parallel: int = 0
-    result: ResultOf = "aggregate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,6 +394,8 @@ EVENTS = by_wire_name(
     ControlRefused,
     SagaPaused,
     SagaResumed,
+    SagaQueued,
+    SagaAdmitted,
     StepSkipped,
     StepCompensationSkipped,
     GraceGiven,

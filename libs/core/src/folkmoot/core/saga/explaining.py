@@ -7,6 +7,7 @@ fails before what asks, that before what works, and that before what only waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from folkmoot.core.saga.state import Ended, Saga, SagaState, Step
 
@@ -39,6 +40,25 @@ def explain(state: SagaState, saga_id: str, now: int) -> str | None:
     return None if ended is None else _ended(ended)
 
 
+def call_of(state: SagaState, saga_id: str) -> dict[str, str] | None:
+    """Return the call that holds a saga up most visibly, None if none does: `agent`, `call_id`.
+
+    Whether a worker has it only the breaker of that agent knows.
+    """
+    saga = state.sagas.get(saga_id)
+    step = None if saga is None or saga.paused or saga.queued else most_telling(saga)
+    if step is None or not step.called or step.plan.child or step.questions:
+        return None
+    return {"agent": step.plan.agent, "call_id": step.call_id}
+
+
+def explain_call(found: Mapping[str, Any] | None) -> str:
+    """Return what the breaker's answer about that call adds to the sentence: if it waits there."""
+    if found is None or found["state"] != "queued":
+        return ""
+    return f" No worker has it yet: it waits for {found['waiting_for']}."
+
+
 def _ended(ended: Ended) -> str:
     result = ended.result
     why = "" if result.failure is None else f": {_cut(result.failure.detail)}"
@@ -58,10 +78,15 @@ def _ended(ended: Ended) -> str:
 
 def _open(state: SagaState, saga: Saga, now: int) -> str:
     if saga.paused:
-        return (
-            f"It is paused by {saga.paused_by} for {_span(now - (saga.paused_at or now))}: nothing "
-            f"of it begins and its clocks stand still, {_under_way(saga)}."
+        whose = (
+            f" with saga {saga.parent.saga_id}" if saga.paused_with_parent and saga.parent else ""
         )
+        return (
+            f"It is paused{whose} by {saga.paused_by} for {_span(now - (saga.paused_at or now))}: "
+            f"nothing of it begins and its clocks stand still, {_under_way(saga)}."
+        )
+    if saga.queued:
+        return _queued(state, saga)
     if saga.phase == "compensating":
         return f"It turns back{_reason(saga)}. {_backward(state, saga, now)}"
     if saga.phase == "planning":
@@ -77,6 +102,13 @@ def _open(state: SagaState, saga: Saga, now: int) -> str:
     others = sum(s.phase not in ("waiting", *ENDED) for s in saga.steps.values() if s is not step)
     rest = f"; {_counted(others, 'other step')} under way" if others else ""
     return f"{explain_step(state, saga, step, now)}{rest}."
+
+
+def _queued(state: SagaState, saga: Saga) -> str:
+    lobby, team = state.lobby, saga.team
+    places = f"{_counted(lobby.begun, 'saga')} at work here, {lobby.teams.get(team, 0)} of its team"
+    ahead = lobby.waiting[team].ahead_of(saga.saga_id)
+    return f"It waits for a place: {places}; {ahead} of its team have their turn before it."
 
 
 def _hook(state: SagaState, saga: Saga, name: str, now: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from folkmoot.core.children import child_id_of
 from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Local, Position, Send
 from folkmoot.core.messages import TASK_RESULTS, TASKS, Announce, TaskResult
-from folkmoot.core.saga import branching, children, pacing, questions
+from folkmoot.core.saga import admission, branching, children, pacing, questions
 from folkmoot.core.saga import events as happened
 from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
 from folkmoot.core.saga.budgets import WALL_TIME, total
@@ -25,13 +25,15 @@ from folkmoot.core.saga.control_events import (
     QuestionAnswered,
     QuestionAsked,
     QuestionExpired,
+    SagaAdmitted,
     SagaPaused,
+    SagaQueued,
     SagaResumed,
     SignalKept,
 )
 from folkmoot.core.saga.describing import describe_saga
-from folkmoot.core.saga.events import PlannedStep
 from folkmoot.core.saga.folding_back import FoldingBack
+from folkmoot.core.saga.plan_events import PlannedStep, PlanRecorded
 from folkmoot.core.saga.state import (
     CONTROLS_REMEMBERED_MAX,
     STEPS_DESCRIBED_MAX,
@@ -40,7 +42,7 @@ from folkmoot.core.saga.state import (
     SagaState,
     Step,
 )
-from folkmoot.core.saga.waiting import UNKNOWN_OUTCOMES
+from folkmoot.core.saga.waiting import LIMITED, UNKNOWN_OUTCOMES
 
 Effects = Sequence[Effect]
 _Ending = (
@@ -85,6 +87,7 @@ class Folding(FoldingBack):
         state.sagas[event.saga_id] = saga
         saga.definition, saga.pinned = event.definition, event.plan_hash
         saga.parent, saga.share = event.parent, event.share
+        admission.opened(state, saga)
         if event.budget is not None:
             saga.budget = event.budget
             if event.budget.wall_ms > 0:
@@ -133,6 +136,7 @@ class Folding(FoldingBack):
 
     def _end(self, state: SagaState, result: TaskResult, at: Position) -> Effects:
         saga = state.sagas.pop(result.saga_id)
+        admission.ended(state, saga)
         state.backlog.pop(saga.saga_id, None)
         state.stuck.pop(saga.saga_id, None)
         for step_id in [*saga.steps, *saga.hooks, WALL_TIME]:
@@ -156,7 +160,7 @@ class Folding(FoldingBack):
 
     # -- forwards ---------------------------------------------------------------------------
 
-    def _planned(self, state: SagaState, event: happened.PlanRecorded, _at: Position) -> Effects:
+    def _planned(self, state: SagaState, event: PlanRecorded, _at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
         saga.phase, saga.plan_hash = "running", event.plan_hash
         saga.left, saga.max_parallel = len(event.steps), event.max_parallel
@@ -233,7 +237,9 @@ class Folding(FoldingBack):
         saga, step = self._ended_call(state, event, at)
         step.phase, step.failure = "deferred", event.failure
         step.deferrals += 1
-        if step.deferred_since is None:
+        if event.failure.kind == LIMITED:
+            step.deferred_since = None
+        elif step.deferred_since is None:
             step.deferred_since = at.at
         pacing.wait(state, saga, event.step_id, event.at, at.at)
         return ()
@@ -286,13 +292,23 @@ class Folding(FoldingBack):
 
     def _paused(self, state: SagaState, event: SagaPaused, at: Position) -> Effects:
         saga = state.sagas[event.saga_id]
-        saga.paused_by = event.actor
+        if not event.with_parent or not saga.paused:
+            saga.paused_by = event.actor
+        saga.paused_itself |= not event.with_parent
+        saga.paused_with_parent |= event.with_parent
+        if saga.paused:
+            return ()
         pacing.pause(state, saga, at.at)
-        return ()
+        return children.pauses(saga)
 
     def _resumed(self, state: SagaState, event: SagaResumed, at: Position) -> Effects:
-        pacing.resume(state, state.sagas[event.saga_id], at.at)
-        return ()
+        saga = state.sagas[event.saga_id]
+        saga.paused_itself &= event.with_parent
+        saga.paused_with_parent &= not event.with_parent
+        if saga.paused_itself or saga.paused_with_parent:
+            return ()
+        pacing.resume(state, saga, at.at)
+        return children.resumptions(saga)
 
     def _terminated(
         self, state: SagaState, event: happened.SagaTerminated, at: Position
@@ -339,7 +355,7 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.SagaOpened: Folding._opened,
     happened.BudgetSpent: Folding._spent,
     happened.WallTimePassed: Folding._late,
-    happened.PlanRecorded: Folding._planned,
+    PlanRecorded: Folding._planned,
     happened.StepScheduled: Folding._scheduled,
     happened.StepSucceeded: Folding._succeeded,
     happened.StepRetryScheduled: Folding._retried,
@@ -372,6 +388,8 @@ _FOLDS: Mapping[type, _Fold] = {
     ControlRefused: Folding._not_accepted,
     SagaPaused: Folding._paused,
     SagaResumed: Folding._resumed,
+    SagaQueued: lambda _, state, event, at: admission.fold_queued(state, event, at),
+    SagaAdmitted: lambda _, state, event, at: admission.fold_admitted(state, event, at),
     happened.StepSkipped: Folding._skipped,
     happened.StepCompensationSkipped: Folding._left_so,
     happened.GraceGiven: Folding._grace,

@@ -14,8 +14,6 @@ from folkmoot.core.saga.events import (
     CallAbandoned,
     CompensationStarted,
     ForwardKind,
-    PlannedStep,
-    PlanRecorded,
     SagaCompleted,
     StepDeferred,
     StepExpanded,
@@ -31,6 +29,7 @@ from folkmoot.core.saga.events import (
     StepSucceeded,
 )
 from folkmoot.core.saga.plan import Plan, check_pinned, parse_plan
+from folkmoot.core.saga.plan_events import PlannedStep, PlanRecorded
 from folkmoot.core.saga.settings import (
     AGGREGATE,
     DETAIL_CHARS_MAX,
@@ -41,6 +40,7 @@ from folkmoot.core.saga.settings import (
 from folkmoot.core.saga.shape import InvalidPlan, PlanTampered
 from folkmoot.core.saga.state import Saga, Step
 from folkmoot.core.saga.waiting import (
+    LIMITED,
     TIMED_OUT,
     UNKNOWN_OUTCOMES,
     asked_ms,
@@ -244,7 +244,7 @@ def _awaited(saga: Saga, now: int, settings: SagaSettings, ending: Ending) -> Ev
 
 def _deferred(saga: Saga, step: Step, failure: Failure, now: int, settings: SagaSettings) -> Events:
     since = step.deferred_since if step.deferred_since is not None else now
-    too_long = now - since >= settings.deferred_ms_max
+    too_long = failure.kind != LIMITED and now - since >= settings.deferred_ms_max
     if too_long and not must_go_on(saga, step, step.in_doubt):
         return _lost(saga, step, failure, now, settings, begun=False)
     unasked = failure.retry_after_ms is None
@@ -296,7 +296,9 @@ def skipped(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
 
 
 def taken_up(saga: Saga, now: int, settings: SagaSettings) -> Events:
-    """Return what begins besides the steps that are ready when a saga is resumed."""
+    """Return what begins besides the steps that are ready when a saga is resumed or let in."""
+    if saga.phase == "planning" and not saga.hooks:
+        return [first_call(saga.saga_id, saga.team, now, settings)]
     if saga.phase == "running" and saga.left == 0:
         return [_aggregate(saga.saga_id, saga.team, now, settings)]
     return []
@@ -412,7 +414,7 @@ def _planned(saga: Saga, step: Step, outcome: Outcome, now: int, settings: SagaS
         return failed(saga, step, unfit(problem), now, settings)
     success = _success(saga, step, outcome)
     if saga.paused:
-        return [success, _recorded(saga.saga_id, plan)]
+        return [success, recorded_of(saga.saga_id, plan)]
     return [success, *begin(saga.saga_id, saga.team, plan, now, settings)]
 
 
@@ -424,7 +426,7 @@ def unfit(problem: InvalidPlan) -> Failure:
 
 def begin(saga_id: str, team: str, plan: Plan, now: int, settings: SagaSettings) -> Events:
     """Return how a plan is recorded, and what begins of it."""
-    recorded = _recorded(saga_id, plan)
+    recorded = recorded_of(saga_id, plan)
     if not plan.steps:
         return [recorded, _aggregate(saga_id, team, now, settings)]
     first = [step for step in plan.steps if not step.needs]
@@ -432,7 +434,8 @@ def begin(saga_id: str, team: str, plan: Plan, now: int, settings: SagaSettings)
     return [recorded, *_begin(saga_id, first, room, now, settings)]
 
 
-def _recorded(saga_id: str, plan: Plan) -> PlanRecorded:
+def recorded_of(saga_id: str, plan: Plan) -> PlanRecorded:
+    """Return the event that records a plan."""
     return PlanRecorded(saga_id, plan.hash, plan.steps, plan.max_parallel, plan.result)
 
 

@@ -32,7 +32,7 @@ HELD = ("retrying", "deferred", "compensation-retrying")
 """Phases of a step that waits for its next attempt."""
 
 ANY = "*"
-PERSON, RETRY, RESUME, SAGA = "person", "retry", "resume", "saga"
+PERSON, RETRY, RESUME, SAGA, PLACE = "person", "retry", "resume", "saga", "place"
 
 
 class Key(NamedTuple):
@@ -46,7 +46,7 @@ class Key(NamedTuple):
 class Wanted:
     """What to look for. What is left out matters not; `retrying` may be `*`, for any step.
 
-    `waiting_on` is an agent, a `saga`, `person`, `signal:NAME`, `retry` or `resume`.
+    `waiting_on` is an agent, a `saga`, `person`, `signal:NAME`, `retry`, `resume`, or a `place`.
     """
 
     state: str | None = None
@@ -178,6 +178,8 @@ def _terms(saga: Saga) -> Iterator[str]:
 def waits_of(saga: Saga) -> dict[str, None]:
     """Return whom or what an open saga waits for, each once."""
     waits: dict[str, None] = {RESUME: None} if saga.paused else {}
+    if saga.queued:
+        waits[PLACE] = None
     for step in (*saga.steps.values(), *saga.hooks.values()):
         if (whom := _whom(step)) is not None:
             waits[whom] = None

@@ -12,10 +12,17 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from folkmoot.core.children import CancelChild, ReleaseChild, StartChild, UndoChild
+from folkmoot.core.children import (
+    CancelChild,
+    PauseChild,
+    ReleaseChild,
+    ResumeChild,
+    StartChild,
+    UndoChild,
+)
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
 from folkmoot.core.messages import (
     Answer,
@@ -30,7 +37,16 @@ from folkmoot.core.messages import (
     TeamFormed,
 )
 from folkmoot.core.names import by_wire_name
-from folkmoot.core.saga import backward, budgets, children, controlling, forward, questions
+from folkmoot.core.saga import (
+    admission,
+    backward,
+    budgets,
+    children,
+    controlling,
+    forward,
+    questions,
+)
+from folkmoot.core.saga.control_events import SagaAdmitted, SagaQueued
 from folkmoot.core.saga.events import (
     EVENTS,
     CallAbandoned,
@@ -50,7 +66,7 @@ from folkmoot.core.saga.state import Saga, SagaState, Step
 from folkmoot.core.saga.waiting import TIMED_OUT
 from folkmoot.core.shares import Share
 
-CHILD_INPUTS = (StartChild, UndoChild, CancelChild, ReleaseChild)
+CHILD_INPUTS = (StartChild, UndoChild, CancelChild, PauseChild, ResumeChild, ReleaseChild)
 INPUTS = by_wire_name(
     Task, Outcome, CallProgress, Question, TeamFormed, *controlling.KINDS, *CHILD_INPUTS
 )
@@ -86,7 +102,9 @@ class SagaMachine:
             StartChild: self._decide_start,
             UndoChild: self._decide_undo,
             CancelChild: self._decide_cancel,
-            ReleaseChild: lambda state, release, _now: children.released(state, release),
+            PauseChild: lambda state, pause, _now: children.paused(state, pause),
+            ResumeChild: self._decide_resumption,
+            ReleaseChild: self._decide_release,
             Tick: self._decide_tick,
             Led: self._decide_led,
         }
@@ -96,8 +114,8 @@ class SagaMachine:
         return SagaState()
 
     def due(self, state: SagaState) -> int | None:
-        """Return when the next step times out or is tried again, the past if one is ready."""
-        if state.backlog:
+        """Return when the next step times out or is tried again, the past if one can begin."""
+        if state.backlog or admission.is_due(state, self._settings):
             return 0
         earliest = state.timers.earliest()
         return None if earliest is None else max(earliest, state.grace_until)
@@ -120,7 +138,11 @@ class SagaMachine:
             return ()
         if task.saga_id in state.ended:
             return (TaskRejoined(task.saga_id),)
-        if (problem := self._problem(state, task.team) or _unfit(task.share)) is not None:
+        waits = admission.must_wait(state, task.team, self._settings)
+        problem = self._problem(state, task.team) or _unfit(task.share)
+        if waits:
+            problem = problem or admission.no_room(state, self._settings)
+        if problem is not None:
             return (TaskRefused(task.saga_id, task.team, problem),)
         opened = SagaOpened(
             task.saga_id,
@@ -133,16 +155,20 @@ class SagaMachine:
             share=task.share,
         )
         if task.plan is not None:
-            return self._planned_already(task, opened, now)
+            return self._planned_already(task, opened, now, waits=waits)
+        if waits:
+            return (opened, SagaQueued(task.saga_id))
         return (opened, forward.first_call(task.saga_id, task.team, now, self._settings))
 
-    def _planned_already(self, task: Task, opened: SagaOpened, now: int) -> Events:
+    def _planned_already(self, task: Task, opened: SagaOpened, now: int, *, waits: bool) -> Events:
         """Return how a task that brings its plan begins."""
         try:
             plan = parse_plan(task.plan, self._settings)
             check_pinned(plan, task.plan_hash)
         except InvalidPlan as problem:
             return (TaskRefused(task.saga_id, task.team, forward.unfit(problem)),)
+        if waits:
+            return (opened, SagaQueued(task.saga_id), forward.recorded_of(task.saga_id, plan))
         begun = forward.begin(task.saga_id, task.team, plan, now, self._settings)
         return (opened, *begun)
 
@@ -157,7 +183,8 @@ class SagaMachine:
                 retryable=False,
             )
         if len(state.sagas) >= self._settings.open_sagas_max:
-            return Failure("overloaded", f"{len(state.sagas):,} sagas are open, the limit")
+            what = f"{len(state.sagas):,} sagas are open here"
+            return admission.overloaded(what, "open_sagas_max", self._settings)
         return None
 
     # -- children ---------------------------------------------------------------------------
@@ -171,6 +198,12 @@ class SagaMachine:
 
     def _decide_cancel(self, state: SagaState, cancel: CancelChild, now: int) -> Events:
         return children.cancelled(state, cancel, now, self._settings)
+
+    def _decide_resumption(self, state: SagaState, resume: ResumeChild, now: int) -> Events:
+        return children.resumed(state, resume, now, self._settings)
+
+    def _decide_release(self, state: SagaState, release: ReleaseChild, now: int) -> Events:
+        return children.released(state, release, now, self._settings)
 
     # -- teams ------------------------------------------------------------------------------
 
@@ -242,7 +275,20 @@ class SagaMachine:
                 events += (
                     self._go_on(saga, now) if step_id is None else self._timer(saga, step_id, now)
                 )
-        return events + self._paced(state, now)
+        most = max(1, (self._settings.wave_max - len(events)) // 2)
+        return events + self._let_in(state, touched, most, now) + self._paced(state, now)
+
+    def _let_in(
+        self, state: SagaState, touched: Collection[str], most: int, now: int
+    ) -> list[object]:
+        """Return how up to `most` sagas begin that waited for a place."""
+        events: list[object] = []
+        for saga_id in admission.next_in(state, self._settings, most):
+            if saga_id not in touched:
+                saga = state.sagas[saga_id]
+                events.append(SagaAdmitted(saga_id))
+                events += [] if saga.paused else forward.taken_up(saga, now, self._settings)
+        return events
 
     def _at_once(self, state: SagaState, now: int) -> int:
         """Return how many deadlines may take effect now: few at first after a change of leader."""

@@ -103,7 +103,7 @@ def take(state: SagaState, saga: Saga, step_id: str) -> None:
 def refresh(state: SagaState, saga: Saga) -> None:
     """Keep in the backlog exactly those sagas of which something can be decided now."""
     can_begin = saga.ready and (saga.undoing or saga.room != 0)
-    if (can_begin or saga.unsettled) and not saga.paused:
+    if (can_begin or saga.unsettled) and not saga.paused and not saga.queued:
         state.backlog[saga.saga_id] = None
     else:
         state.backlog.pop(saga.saga_id, None)

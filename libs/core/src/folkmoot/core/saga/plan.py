@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, fields
-from hashlib import blake2b
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from folkmoot.core.messages import Json
 from folkmoot.core.saga.conditions import COMPARISONS
-from folkmoot.core.saga.events import Condition, PlannedStep, ResultOf, Role
+from folkmoot.core.saga.plan_events import (
+    NAMES_BYTES,
+    Condition,
+    PlannedStep,
+    ResultOf,
+    Role,
+    hash_of,
+    text_of,
+)
 from folkmoot.core.saga.settings import RESERVED_IDS, SagaSettings
 from folkmoot.core.saga.shape import InvalidPlan, PlanTampered, check_shape
 
@@ -38,9 +43,6 @@ WHEN_FIELDS = frozenset({"step", "path", "op", "value"})
 RETRY_FIELDS = frozenset({"attempts", "initial_ms", "factor", "cap_ms", "total_ms"})
 ROLES: tuple[Role, ...] = ("ordinary", "pivot", "retriable")
 
-NAMES_BYTES = sum(len(name) + len('"":') for name in PlannedStep.__slots__)
-"""What the names of a step's fields add to their values in the log."""
-
 HASH_CHARS_SHOWN = 64
 """Of a hash that somebody gave us; ours have 32."""
 
@@ -52,11 +54,6 @@ ATTEMPTS_MAX = 1_000_000
 
 FACTOR_MAX = 1_000_000
 """Of a back-off: it reaches any cap with the second attempt."""
-
-
-_DEFAULTS = tuple(getattr(field, "default", None) for field in fields(PlannedStep))
-_OPTIONAL_FROM = next(n for n, field in enumerate(fields(PlannedStep)) if field.default != MISSING)
-_OPTIONAL_BYTES = len(json.dumps(_DEFAULTS[_OPTIONAL_FROM:]))
 
 
 class Plan(NamedTuple):
@@ -89,15 +86,13 @@ def parse_plan(plan: Json, settings: SagaSettings) -> Plan:
         raise InvalidPlan(f"{len(plan):,} steps, the limit is {settings.steps_max:,}")
     steps = tuple(_step(number, step, settings) for number, step in enumerate(plan))
     check_shape(steps)
-    text = _text_of(steps)
-    if (size := len(text) + (NAMES_BYTES + _OPTIONAL_BYTES) * len(steps)) > settings.plan_bytes_max:
+    text = text_of(steps)
+    if (size := len(text) + NAMES_BYTES * len(steps)) > settings.plan_bytes_max:
         raise InvalidPlan(
             f"{size:,} bytes, the limit is {settings.plan_bytes_max:,}: "
             "plan fewer steps, or pass references to their inputs"
         )
-    pinned = f"{max_parallel}{text}" if max_parallel else text
-    pinned = pinned if result == RESULTS[0] else f"{result}{pinned}"
-    return Plan(steps, blake2b(pinned.encode(), digest_size=16).hexdigest(), max_parallel, result)
+    return Plan(steps, hash_of(text, max_parallel, result), max_parallel, result)
 
 
 def check_pinned(plan: Plan, pinned: str) -> None:
@@ -107,22 +102,6 @@ def check_pinned(plan: Plan, pinned: str) -> None:
             f"the plan has the hash {plan.hash}, and only {pinned[:HASH_CHARS_SHOWN]} may be run: "
             "look at what has changed, and ask for this one if it is what you want"
         )
-
-
-def _text_of(steps: Sequence[PlannedStep]) -> str:
-    values = [_told([getattr(step, name) for name in PlannedStep.__slots__]) for step in steps]
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), default=asdict)
-
-
-def _told(values: list[Any]) -> list[Any]:
-    """Return the values of a step's fields up to the last that is not left out.
-
-    Fields that are added later do not change the hash of a plan that has none of them.
-    """
-    end = len(values)
-    while end > _OPTIONAL_FROM and values[end - 1] == _DEFAULTS[end - 1]:
-        end -= 1
-    return values[:end]
 
 
 def _step(number: int, step: Json, settings: SagaSettings) -> PlannedStep:
@@ -245,7 +224,7 @@ def _when(step: Mapping[str, Any]) -> Condition | None:
     op, path = value.get("op", "truthy"), value.get("path", [])
     if op not in COMPARISONS:
         raise InvalidPlan(f"op must be one of: {', '.join(COMPARISONS)}")
-    if not isinstance(path, list) or not all(isinstance(part, str | int) for part in path):
+    if not isinstance(path, list) or not all(type(part) in (str, int) for part in path):
         raise InvalidPlan("path must be a list of names and numbers")
     return Condition(_text(value, "step"), tuple(path), op, value.get("value"))
 

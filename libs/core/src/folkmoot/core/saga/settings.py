@@ -49,6 +49,19 @@ class SagaSettings:
     open_sagas_max: int = 100_000
     """Open sagas of a shard: what fits its memory at some kilobytes each."""
 
+    sagas_at_once: int = 0
+    """Sagas of a shard that have begun and not ended, those below others not counted; 0: as many
+    as may be open. What comes beyond waits to begin."""
+
+    team_sagas_at_once: int = 0
+    """The same of each team, so that none takes all places."""
+
+    queued_sagas_max: int = 10_000
+    """Sagas of a shard that may wait to begin. A longer queue only makes them come too late."""
+
+    overload_wait_ms: int = 5_000
+    """When to submit a task again that is not even let wait."""
+
     depth_max: int = 8
     """Sagas within sagas: deeper is most likely one that runs itself."""
 

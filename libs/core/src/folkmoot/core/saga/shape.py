@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
-from folkmoot.core.saga.events import PlannedStep
+from folkmoot.core.saga.plan_events import PlannedStep
 
 CYCLE_STEPS_SHOWN_MAX = 10
 

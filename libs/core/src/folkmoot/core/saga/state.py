@@ -10,9 +10,11 @@ from folkmoot.core.deadlines import Deadlines
 from folkmoot.core.messages import Address, Budget, Failure, Json, TaskResult, Usage
 from folkmoot.core.saga.answers import ControlAnswer
 from folkmoot.core.saga.child_events import Parent
-from folkmoot.core.saga.events import ForwardKind, PlannedStep, ResultOf
+from folkmoot.core.saga.events import ForwardKind
 from folkmoot.core.saga.index import SagaIndex
+from folkmoot.core.saga.plan_events import PlannedStep, ResultOf
 from folkmoot.core.shares import Share
+from folkmoot.core.turns import Turns
 
 ENDED_REMEMBERED_MAX = 20_000
 """Ended sagas whose result a repeated task is told: the window of idempotency of one shard."""
@@ -164,7 +166,9 @@ class Saga:
     `hops` counts the attempts begun, `spent` what calls have used up of the `budget`.
     `parent` says whose step it is, if anybody's: then it is held from `held_at` on with the
     result `held`, until it is `released`, and the parent was `told` of so much that it spent.
-    `frozen`, while it is paused, is what was left on the timer of each step that has one.
+    `frozen`, while it is paused, is what was left on the timer of each step that has one; it is
+    `paused_itself`, `paused_with_parent`, or both. While it is `queued` nothing of it
+    begins, since there is no place for it yet.
     `tried` are the first attempts that did not succeed.
     """
 
@@ -202,6 +206,9 @@ class Saga:
     paused_at: int | None = None
     paused_by: str = ""
     frozen: dict[str, int] = field(default_factory=dict)
+    paused_itself: bool = False
+    paused_with_parent: bool = False
+    queued: bool = False
     share: Share | None = None
     parent: Parent | None = None
     released: bool = False
@@ -240,9 +247,11 @@ class Saga:
 
     @property
     def shown_state(self) -> str:
-        """The phase, or that it is paused or stuck, which matters more."""
+        """The phase, or that it is paused, queued or stuck, which matters more."""
         if self.paused:
             return "paused"
+        if self.queued:
+            return "queued"
         return "stuck" if self.stuck else self.phase
 
 
@@ -257,13 +266,26 @@ class Ended:
 
 
 @dataclass(slots=True)
+class Lobby:
+    """The sagas for which there is no place yet, by team, and how many have `begun`.
+
+    `queued` counts those that wait, `teams` of each team those that have begun and not ended.
+    """
+
+    begun: int = 0
+    queued: int = 0
+    teams: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, Turns] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class SagaState:
     """The whole shard. `timers` has one key, `SAGA/STEP`, for each step that waits for a time.
 
     `backlog` are the sagas with steps that are ready: more than one entry had room for.
     `stuck` are the sagas that somebody should look at, `controls` the answers to requests that may
     be asked for again. No deadline takes effect before `grace_until`, and then no more than
-    `at_once`, if that is not 0.
+    `at_once`, if that is not 0. The `lobby` has the sagas that wait to begin.
     """
 
     teams: dict[str, None] = field(default_factory=dict)
@@ -276,6 +298,7 @@ class SagaState:
     grace_until: int = 0
     at_once: int = 0
     controls: OrderedDict[str, ControlAnswer] = field(default_factory=OrderedDict)
+    lobby: Lobby = field(default_factory=Lobby)
     index: SagaIndex = field(init=False, repr=False, compare=False, default_factory=SagaIndex)
 
     def forget_oldest(self) -> None:

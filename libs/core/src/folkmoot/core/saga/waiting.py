@@ -11,6 +11,8 @@ from folkmoot.core.saga.settings import DETAIL_CHARS_MAX, Backoff, SagaSettings
 
 TIMED_OUT = "timed-out"
 BREAKER_OPEN = "breaker-open"
+LIMITED = "limited"
+"""Why a call is not let in whose turn will come, however many are before it."""
 UNKNOWN_OUTCOMES = frozenset({TIMED_OUT, "queue-timed-out", "heartbeat-timed-out"})
 """Failures after which nobody knows whether the attempt took effect."""
 

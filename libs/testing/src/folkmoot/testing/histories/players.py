@@ -46,6 +46,7 @@ from folkmoot.core.messages import (
     Usage,
 )
 from folkmoot.core.saga import SagaMachine, SagaSettings
+from folkmoot.core.shares import Limit, Share
 from folkmoot.core.worker import (
     AskQuestion,
     HandlerFailed,
@@ -63,6 +64,10 @@ POLICIES: tuple[Policy, ...] = ("sticky", "priority", "preferred")
 SICK = Failure("ConnectionError", "no route")
 BROKEN = Failure("broken", "it broke", retryable=False)
 LATER = Failure("breaker-open", "later", retry_after_ms=50)
+LIMITS = (
+    Limit("openai", ("ask",), in_flight=1, by_tenant=True),
+    Limit("search", ("search",), starts=2, period_ms=300),
+)
 OPEN_CALLS_MAX = 40
 """Calls that a player keeps unanswered; he answers the others sooner."""
 
@@ -134,7 +139,14 @@ class SagaPlayer:
 
     def machine(self) -> Machine[Any]:
         """See the port."""
-        return SagaMachine(SagaSettings(wave_max=5, stuck_after_attempts=2), 0)
+        settings = SagaSettings(
+            wave_max=5,
+            stuck_after_attempts=2,
+            sagas_at_once=12,
+            team_sagas_at_once=10,
+            queued_sagas_max=6,
+        )
+        return SagaMachine(settings, 0)
 
     def hear(self, effect: Effect) -> None:
         """See the port."""
@@ -166,7 +178,8 @@ class SagaPlayer:
         team = "news" if luck < 0.98 else "nobody"
         limits = (Budget(tokens=20), Budget(hops=4), Budget(wall_ms=400), Budget(micros=50))
         budget = random.choice((None, None, None, *limits))
-        return Task(team, {"question": self._sagas}, f"s{self._sagas}", budget=budget)
+        share = Share(random.choice("ab"), random.choice(("high", "normal", "low")))
+        return Task(team, {"question": self._sagas}, f"s{self._sagas}", budget=budget, share=share)
 
     def _control(self, random: Random) -> object:
         if self._questions and random.random() < 0.4:
@@ -245,7 +258,9 @@ class BreakerPlayer:
         luck = random.random()
         if not self._asked or luck < 0.02:
             self._asked += 1
-            return RegisterAgent(agent, "news", random.randint(1, 2), 2, ("write", "read"))
+            limits = random.choice(((), LIMITS, LIMITS))
+            steps = ("write", "read", "ask", "search")
+            return RegisterAgent(agent, "news", random.randint(1, 2), 2, steps, limits)
         if random.random() < 0.02:
             self._sick = random.choice((0.0, 0.0, 0.0, 0.0, 0.7))
         if luck < 0.06:
@@ -253,10 +268,11 @@ class BreakerPlayer:
         if luck > 0.5 and self._calls.open:
             return outcome(self._calls.take(random), random, None, self._sick)
         self._asked += 1
-        step = f"p{random.randrange(20)}"
+        step, name = f"p{random.randrange(20)}", random.choice(("write", "write", "ask", "search"))
         return Call(
-            f"c{self._asked}", "saga", step, "step", "write", agent, "news", 1, {"n": 1}, step,
+            f"c{self._asked}", "saga", step, "step", name, agent, "news", 1, {"n": 1}, step,
             now + random.choice((300, 5_000)), HOME, sent_at=random.choice((0, now - 50, now + 90)),
+            share=Share(random.choice("ab")),
         )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from folkmoot.testing.simulation.index_checks import indexes_tell_what_the_logs_
 from folkmoot.testing.simulation.relay import Did, Kept, Passed, Put, Rang, RelayMachine, Taken
 from folkmoot.testing.simulation.saga_checks import (
     effects_are_undone,
+    limits_hold,
     notes_are_appended_once,
     plans_are_made_once,
     sagas_end_once,
@@ -310,6 +311,7 @@ CHECKERS: dict[str, Checker] = {
         sagas_end_once,
         effects_are_undone,
         plans_are_made_once,
+        limits_hold,
         notes_are_appended_once,
         indexes_tell_what_the_logs_say,
         nothing_went_wrong,

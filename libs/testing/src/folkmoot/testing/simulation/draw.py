@@ -34,11 +34,20 @@ class Draw:
     """Log records after which a shard gets a snapshot."""
     mixed: bool
     """Whether some incarnations of members are of an older version than the others."""
+    at_once: int = 0
+    """Steps that may be with workers at a time, by a limit of their agent; 0 is none."""
+    starts: int = 0
+    """Steps that may begin in a period, by that limit; 0 is any number."""
+    sagas_at_once: int = 0
+    """Sagas that may have begun and not ended; 0 is any number."""
+    nested: bool = False
+    """Whether some steps are sagas, and some sagas are paused for a while."""
 
 
 def draw(seed: int, scope: Scope | None = None) -> tuple[Draw, Random]:
     """Return the draw of `seed`, and the randomness that is left for what happens."""
     random = Random(seed)  # noqa: S311, nothing here is secret
+    of_sagas = Random(f"{seed}/sagas")  # noqa: S311, so that they change no other draw
     chosen: Scope = "mesh" if random.random() < MESH_SHARE else "relay"
     drawn = Draw(
         seed=seed,
@@ -54,5 +63,9 @@ def draw(seed: int, scope: Scope | None = None) -> tuple[Draw, Random]:
         poison=random.random() < 0.2,
         snapshot_every=random.choice((5, 20, 60, 25_000)),
         mixed=random.random() < 0.2,
+        at_once=of_sagas.choice((0, 0, 1, 2)),
+        starts=of_sagas.choice((0, 0, 0, 3)),
+        sagas_at_once=of_sagas.choice((0, 0, 1, 3)),
+        nested=of_sagas.random() < 0.5,
     )
     return drawn, random

@@ -25,7 +25,15 @@ from folkmoot.bus.ports import Bus, BusError
 from folkmoot.core.breaker import BreakerMachine, BreakerSettings
 from folkmoot.core.election import ElectionMachine, ElectionSettings
 from folkmoot.core.event_store import EventStoreMachine, EventStoreSettings
-from folkmoot.core.messages import Append, CancelSaga, NewEvent, inbox, log
+from folkmoot.core.messages import (
+    Append,
+    CancelSaga,
+    NewEvent,
+    PauseSaga,
+    ResumeSaga,
+    inbox,
+    log,
+)
 from folkmoot.core.saga import SagaMachine, SagaSettings
 from folkmoot.core.worker import WorkerMachine, WorkerSettings
 from folkmoot.election.bootstrap import service as election
@@ -40,11 +48,11 @@ from folkmoot.runtime.settings import Settings
 from folkmoot.runtime.shards import shard_name
 from folkmoot.saga_orchestrator.bootstrap import service as saga_orchestrator
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
-from folkmoot.sdk.client import Client
+from folkmoot.sdk.client import Client, Saga
 from folkmoot.sdk.errors import ControlRefused, NoAnswer
 from folkmoot.testing.simulation.draw import Draw
 from folkmoot.testing.simulation.index_checks import content, positions
-from folkmoot.testing.simulation.outside import AGENT, TEAM, Outside
+from folkmoot.testing.simulation.outside import AGENT, TEAM, Outside, limits_of
 from folkmoot.testing.simulation.process import Process
 from folkmoot.testing.simulation.world import LEADER_WITHIN_MS, ShardPlan, World
 
@@ -52,6 +60,7 @@ REPLICAS = 3
 RETRY_S = 0.1
 STREAM = "notes"
 NEW_DISK_SHARE = 0.2
+PAUSED_SHARE = 0.3
 SNAPSHOT_RECORD_BYTES = 300
 """A log record, roughly: services count snapshots by bytes where there are few records."""
 
@@ -85,9 +94,10 @@ class MeshWorld:
             "ttl_ms": ttl_ms,
             "bus": "simulated:",
             "snapshot_every_bytes": snapshot_bytes,
+            "sagas_at_once": draw.sagas_at_once,
         }
         self._session_ttl_ms = ttl_ms
-        self._seed = draw.seed
+        self._draw = draw
         self._client_busy = True
         self._disk = Path(tempfile.mkdtemp(prefix="folkmoot-simulated-"))
         weakref.finalize(self, shutil.rmtree, self._disk, ignore_errors=True)
@@ -117,7 +127,9 @@ class MeshWorld:
 
     def populate(self, world: World) -> None:
         """See `Kind`."""
-        self.outside = Outside(self._seed, world.seen.acts)
+        limits = limits_of(self._draw.at_once, self._draw.starts)
+        acts = world.seen.acts
+        self.outside = Outside(self._draw.seed, acts, self._draw.nested, limits)
         services: dict[str, tuple[Bootstrap, type[Settings]]] = {
             "election": (election, ElectionServiceSettings),
             "event-store": (event_store, EventStoreServiceSettings),
@@ -215,11 +227,23 @@ class MeshWorld:
         for _ in range(repeats):
             saga = await _patiently(partial(client.submit, TEAM, task, idempotency_key=key))
             world.seen.tasks[saga.saga_id] = task
+        await self._pause(client, saga, key)
         if world.random.random() < 0.15:
             await asyncio.sleep(world.random.uniform(0, 0.5))
             with contextlib.suppress(ControlRefused, NoAnswer):
                 request = CancelSaga(saga.saga_id, "client", request_id=f"cancel-{key}")
                 await _patiently(partial(client.control, saga, request))
+
+    async def _pause(self, client: Client, saga: Saga, key: str) -> None:
+        """Pause some sagas for a while, and whatever runs below them."""
+        random = self.outside.random(key, "pause")
+        if not self._draw.nested or random.random() > PAUSED_SHARE:
+            return
+        for request in (PauseSaga, ResumeSaga):
+            asked = request(saga.saga_id, "client", request_id=f"{request.__name__}-{key}")
+            await asyncio.sleep(random.uniform(0, 0.5))
+            with contextlib.suppress(ControlRefused, NoAnswer):
+                await _patiently(partial(client.control, saga, asked))
 
     async def _append(self, world: World, postbox: Postbox, request: str) -> None:
         message = Append(STREAM, (NewEvent("note", request),), request)

@@ -7,6 +7,7 @@ again does nothing, and that nothing is done under a key that was undone.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -15,16 +16,17 @@ from folkmoot.core.messages import Json
 from folkmoot.sdk.agent import Agent
 from folkmoot.sdk.context import LeaderContext, StepContext
 from folkmoot.sdk.errors import Permanent
-from folkmoot.sdk.steps import Retry, Step
+from folkmoot.sdk.steps import Limit, Retry, Step, SubSaga
 from folkmoot.testing.simulation.evidence import Act
 from folkmoot.testing.simulation.loop import SimulatedLoop
 
 TEAM, AGENT = "crew", "hand"
-STEPS_MAX = 4
+STEPS_MAX, NESTED_SHARE = 4, 0.25
 STEP_TIMEOUT_S = 1.0
 """Shorter than clocks disagree here: no deadline may be compared by another's clock."""
 
 RETRY = Retry(attempts=3, initial_s=0.05, cap_s=0.3)
+LIMIT, LIMIT_PERIOD_S = "tool", 0.5
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Outside:
 
     seed: int
     acts: list[Act]
+    nested: bool = False
+    limits: Sequence[Limit] = ()
     _done: set[tuple[str, str]] = field(default_factory=set)
     _undone: set[tuple[str, str]] = field(default_factory=set)
 
@@ -41,7 +45,17 @@ class Outside:
         return Random("/".join((str(self.seed), *of)))  # noqa: S311, nothing here is secret
 
     def task(self, key: str) -> list[dict[str, Json]]:
-        """Return a task: what to do, after what, and whether it goes well."""
+        """Return a task: what to do, after what, and whether it goes well.
+
+        A step with `sub` is a saga of its own, whose task that is.
+        """
+        steps = self._steps(key)
+        for step in steps if self.nested else ():
+            if self.random(key, step["id"]).random() < NESTED_SHARE:
+                step["sub"] = self._steps(f"{key}/{step['id']}")
+        return steps
+
+    def _steps(self, key: str) -> list[dict[str, Json]]:
         random = self.random(key)
         steps: list[dict[str, Json]] = []
         for number in range(random.randint(1, STEPS_MAX)):
@@ -68,11 +82,12 @@ class Outside:
 
     def agent(self, loop: SimulatedLoop, member: str) -> Agent:
         """Return the agent that a member hosts."""
-        agent = Agent(AGENT, TEAM, partitions=1)
-        step = agent.step("act", timeout_s=STEP_TIMEOUT_S, retry=RETRY)
+        agent = Agent(AGENT, TEAM, partitions=1, limits=self.limits)
+        limit = LIMIT if self.limits else None
+        step = agent.step("act", timeout_s=STEP_TIMEOUT_S, retry=RETRY, limit=limit)
 
         async def plan(ctx: LeaderContext, task: list[dict[str, Any]]) -> list[Step]:
-            return [Step("act", each, id=each["id"], needs=each["needs"]) for each in task]
+            return [_step(each) for each in task]
 
         async def act(ctx: StepContext, what: dict[str, Any]) -> str:
             await asyncio.sleep(what["ms"] / 1000)
@@ -95,3 +110,16 @@ class Outside:
         step(act).compensate(unact)
         agent.aggregate(aggregate)
         return agent
+
+
+def limits_of(at_once: int, starts: int) -> Sequence[Limit]:
+    """Return the limits of an agent, none if neither number is one."""
+    if not at_once and not starts:
+        return ()
+    return (Limit(LIMIT, at_once or None, starts or None, LIMIT_PERIOD_S if starts else None),)
+
+
+def _step(task: dict[str, Any]) -> Step:
+    if "sub" in task:
+        return SubSaga("plan", task["sub"], id=task["id"], needs=task["needs"])
+    return Step("act", task, id=task["id"], needs=task["needs"])

@@ -7,13 +7,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from folkmoot.contracts.envelope import decode_message
+from folkmoot.core.breaker import events as breaker
 from folkmoot.core.event_store.events import EventsAppended
-from folkmoot.core.messages import TASK_RESULTS, TaskResult, log
+from folkmoot.core.messages import TASK_RESULTS, Call, TaskResult, log
 from folkmoot.core.names import by_wire_name
 from folkmoot.core.saga import events as saga
+from folkmoot.core.saga.child_events import SagaHeld, SagaReleased
+from folkmoot.core.saga.plan_events import PlanRecorded
+from folkmoot.core.shares import Limit
 from folkmoot.testing.simulation.evidence import Act, Evidence, ShardEvidence, Violation
 
 ORCHESTRATOR = f"{log('saga-orchestrator')}/0"
+BREAKER = f"{log('breaker-proxy')}/0"
 EVENT_STORE = f"{log('event-store')}/0"
 STATES: Mapping[type, str] = {
     saga.SagaCompleted: "completed",
@@ -49,14 +54,26 @@ def _openings_and_ends(shard: ShardEvidence) -> tuple[Counter[str], dict[str, li
     """Return how often each saga was opened, and how it ended: refused, if never opened."""
     opened: Counter[str] = Counter()
     ends: dict[str, list[str]] = defaultdict(list)
+    held: set[str] = set()
     for event in _events(shard):
         if isinstance(event, saga.SagaOpened):
             opened[event.saga_id] += 1
             if set(ends[event.saga_id]) == {"refused"}:
                 ends[event.saga_id].clear()
-        if (state := STATES.get(type(event))) is not None:
+        if (state := _state_after(event, held)) is not None:
             ends[event.saga_id].append(state)  # type: ignore[attr-defined]
     return opened, ends
+
+
+def _state_after(event: object, held: set[str]) -> str | None:
+    """Return how a saga ends by an event, None if it does not; `held` are the children done."""
+    if isinstance(event, SagaHeld):
+        held.add(event.saga_id)
+    elif isinstance(event, saga.CompensationStarted):
+        held.discard(event.saga_id)
+    elif isinstance(event, SagaReleased) and event.saga_id in held:
+        return "completed"
+    return STATES.get(type(event))
 
 
 def _events(shard: ShardEvidence) -> Iterator[object]:
@@ -82,16 +99,19 @@ def effects_are_undone(evidence: Evidence) -> Iterator[Violation]:
     shard = evidence.shards.get(ORCHESTRATOR)
     if shard is None:
         return
-    states = {
-        event.saga_id: STATES[type(event)]  # type: ignore[attr-defined]
-        for event in _events(shard)
-        if type(event) in STATES
-    }
+    ends = _openings_and_ends(shard)[1]
     acts: dict[str, list[Act]] = defaultdict(list)
     for act in evidence.seen.acts:
         acts[act.saga_id].append(act)
-    for saga_id, steps in evidence.seen.tasks.items():
-        yield from _one_saga(saga_id, states.get(saga_id), steps, acts[saga_id])
+    children = {
+        event.saga_id: event.input
+        for event in _events(shard)
+        if isinstance(event, saga.SagaOpened) and event.parent is not None
+    }
+    for saga_id, steps in (evidence.seen.tasks | children).items():
+        yield from _one_saga(
+            saga_id, ends[saga_id][-1] if ends[saga_id] else None, steps, acts[saga_id]
+        )
 
 
 def _one_saga(
@@ -103,7 +123,7 @@ def _one_saga(
         if count > 1:
             yield Violation("I6", f"saga {saga_id}: {step_id} took effect {count} times")
     if state == "completed":
-        missing = {step["id"] for step in steps} - set(done)
+        missing = {step["id"] for step in steps if "sub" not in step} - set(done)
         if missing or undone:
             yield Violation(
                 "I6", f"saga {saga_id} completed, without {missing or None}, undone: {undone}"
@@ -114,8 +134,11 @@ def _one_saga(
 
 
 def _order(saga_id: str, steps: Steps, done: list[str], undone: list[str]) -> Iterator[Violation]:
+    nested = {step["id"] for step in steps if "sub" in step}
     for step in steps:
         for need in step["needs"]:
+            if need in nested:
+                continue
             if step["id"] in done and need not in done[: done.index(step["id"])]:
                 yield Violation("I6", f"saga {saga_id}: {step['id']} was done before {need}")
             if step["id"] in undone and need in undone[: undone.index(step["id"])]:
@@ -129,7 +152,7 @@ def plans_are_made_once(evidence: Evidence) -> Iterator[Violation]:
         return
     counts: Counter[tuple[str, str, str]] = Counter()
     for event in _events(shard):
-        if isinstance(event, saga.PlanRecorded):
+        if isinstance(event, PlanRecorded):
             counts["planned", event.saga_id, ""] += 1
         elif isinstance(event, saga.StepSucceeded):
             counts["succeeded", event.saga_id, event.step_id] += 1
@@ -138,6 +161,41 @@ def plans_are_made_once(evidence: Evidence) -> Iterator[Violation]:
     for (what, saga_id, step_id), count in counts.items():
         if count > 1:
             yield Violation("I6", f"saga {saga_id}: {step_id} was {what} {count} times")
+
+
+def limits_hold(evidence: Evidence) -> Iterator[Violation]:
+    """I9: no more calls of a limit are with workers, and no more begin in a period, than it allows.
+
+    Counted by what is sent to the workers and by who has answered, and not by the breaker's state.
+    """
+    shard = evidence.shards.get(BREAKER)
+    if shard is None:
+        return
+    limits: dict[str, Limit] = {}
+    at_work: dict[str, str] = {}
+    began: dict[str, list[int]] = defaultdict(list)
+    for entry in shard.accepted:
+        for event in entry.events:
+            if isinstance(event, breaker.AgentRegistered):
+                limits = {step: limit for limit in event.limits for step in limit.steps}
+            elif isinstance(event, breaker.CallEnded | breaker.CallExpired):
+                at_work.pop(event.call_id, None)
+        for call in (effect.message for effect in entry.effects):
+            if isinstance(call, Call) and (limit := limits.get(call.name)) is not None:
+                at_work[call.call_id] = limit.name
+                began[limit.name].append(entry.at)
+                yield from _exceeded(limit, [*at_work.values()], began[limit.name])
+
+
+def _exceeded(limit: Limit, at_work: list[str], began: list[int]) -> Iterator[Violation]:
+    if limit.in_flight and (many := at_work.count(limit.name)) > limit.in_flight:
+        yield Violation("I9", f"{many} calls of limit {limit.name} are with workers")
+    if limit.starts and len(began) > limit.starts:
+        took_ms = began[-1] - began[-1 - limit.starts]
+        if took_ms < limit.period_ms:
+            yield Violation(
+                "I9", f"{limit.starts + 1} calls of limit {limit.name} began in {took_ms} ms"
+            )
 
 
 def notes_are_appended_once(evidence: Evidence) -> Iterator[Violation]:
