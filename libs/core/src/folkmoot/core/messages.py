@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from folkmoot.core.forks import Fork
 from folkmoot.core.shares import Share
 
 Json = Any
@@ -91,6 +92,7 @@ class Task:
     plan: Json = None
     plan_hash: str = ""
     share: Share | None = None
+    fork: Fork | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,7 +298,7 @@ def skipped(saga: Saga, step: Step, now: int, settings: SagaSettings) -> Events:
 def taken_up(saga: Saga, now: int, settings: SagaSettings) -> Events:
     """Return what begins besides the steps that are ready when a saga is resumed."""
     if saga.phase == "running" and saga.left == 0:
-        return [_aggregate(saga.saga_id, saga.team, now, settings)]
+        return [aggregation(saga.saga_id, saga.team, now, settings)]
     return []
 
 
@@ -320,7 +320,7 @@ def _next(saga: Saga, done: Step, now: int, settings: SagaSettings) -> Events:
     if saga.paused:
         return []
     if saga.left == 1:
-        return [_aggregate(saga.saga_id, saga.team, now, settings)]
+        return [aggregation(saga.saga_id, saga.team, now, settings)]
     dependants = (saga.steps[name] for name in done.dependants)
     ready = [step.plan for step in dependants if step.unmet == 1 and not step.special]
     if saga.room is None:
@@ -371,7 +371,7 @@ def go_on(saga: Saga, now: int, settings: SagaSettings) -> Events:
             continue
         ended += 1
     if ended and saga.left == ended:
-        return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
+        return [*events, aggregation(saga.saga_id, saga.team, now, settings)]
     if events:
         return events
     ready = [saga.steps[name].plan for name in islice(saga.ready, settings.wave_max)]
@@ -400,7 +400,8 @@ def _begin(
     return [schedule(saga_id, step, "step", 1, now, settings) for step in ready[:most]]
 
 
-def _aggregate(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:
+def aggregation(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:
+    """Return the event that asks the team's leader for the result."""
     return schedule(saga_id, hook(AGGREGATE, team, settings), AGGREGATE, 1, now, settings)
 
 
@@ -426,7 +427,7 @@ def begin(saga_id: str, team: str, plan: Plan, now: int, settings: SagaSettings)
     """Return how a plan is recorded, and what begins of it."""
     recorded = _recorded(saga_id, plan)
     if not plan.steps:
-        return [recorded, _aggregate(saga_id, team, now, settings)]
+        return [recorded, aggregation(saga_id, team, now, settings)]
     first = [step for step in plan.steps if not step.needs]
     room = plan.max_parallel or None
     return [recorded, *_begin(saga_id, first, room, now, settings)]

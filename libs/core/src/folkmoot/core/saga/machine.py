@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from folkmoot.core.children import CancelChild, ReleaseChild, StartChild, UndoChild
+from folkmoot.core.forks import NO_FORK
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
 from folkmoot.core.messages import (
     Answer,
@@ -30,7 +31,7 @@ from folkmoot.core.messages import (
     TeamFormed,
 )
 from folkmoot.core.names import by_wire_name
-from folkmoot.core.saga import backward, budgets, children, controlling, forward, questions
+from folkmoot.core.saga import backward, budgets, children, controlling, forking, forward, questions
 from folkmoot.core.saga.events import (
     EVENTS,
     CallAbandoned,
@@ -48,7 +49,6 @@ from folkmoot.core.saga.settings import SagaSettings
 from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, SagaState, Step
 from folkmoot.core.saga.waiting import TIMED_OUT
-from folkmoot.core.shares import Share
 
 CHILD_INPUTS = (StartChild, UndoChild, CancelChild, ReleaseChild)
 INPUTS = by_wire_name(
@@ -120,8 +120,9 @@ class SagaMachine:
             return ()
         if task.saga_id in state.ended:
             return (TaskRejoined(task.saga_id),)
-        if (problem := self._problem(state, task.team) or _unfit(task.share)) is not None:
+        if (problem := self._problem(state, task.team) or _unfit(task)) is not None:
             return (TaskRefused(task.saga_id, task.team, problem),)
+        fork = task.fork or NO_FORK
         opened = SagaOpened(
             task.saga_id,
             task.team,
@@ -131,6 +132,8 @@ class SagaMachine:
             task.definition,
             task.plan_hash,
             share=task.share,
+            forked_from=fork.saga_id,
+            forked_at=fork.at,
         )
         if task.plan is not None:
             return self._planned_already(task, opened, now)
@@ -141,9 +144,12 @@ class SagaMachine:
         try:
             plan = parse_plan(task.plan, self._settings)
             check_pinned(plan, task.plan_hash)
+            if task.fork is None:
+                begun = forward.begin(task.saga_id, task.team, plan, now, self._settings)
+            else:
+                begun = forking.begin(task.saga_id, task.team, plan, task.fork, now, self._settings)
         except InvalidPlan as problem:
             return (TaskRefused(task.saga_id, task.team, forward.unfit(problem)),)
-        begun = forward.begin(task.saga_id, task.team, plan, now, self._settings)
         return (opened, *begun)
 
     def _problem(self, state: SagaState, team: str) -> Failure | None:
@@ -302,11 +308,14 @@ class SagaMachine:
                 ]
 
 
-def _unfit(share: Share | None) -> Failure | None:
-    if share is None or len(share.tenant) <= TENANT_CHARS_MAX:
-        return None
-    detail = f"the tenant has {len(share.tenant):,} characters, the limit is {TENANT_CHARS_MAX}"
-    return Failure("invalid-tenant", detail, retryable=False)
+def _unfit(task: Task) -> Failure | None:
+    if task.share is not None and (length := len(task.share.tenant)) > TENANT_CHARS_MAX:
+        detail = f"the tenant has {length:,} characters, the limit is {TENANT_CHARS_MAX}"
+        return Failure("invalid-tenant", detail, retryable=False)
+    if task.plan is None and task.fork is not None and task.fork.results:
+        detail = "a fork with results must bring the plan whose steps they are of"
+        return Failure("invalid-plan", detail, retryable=False)
+    return None
 
 
 def _ignored(outcome: Outcome) -> OutcomeIgnored:

@@ -166,6 +166,7 @@ class Saga:
     result `held`, until it is `released`, and the parent was `told` of so much that it spent.
     `frozen`, while it is paused, is what was left on the timer of each step that has one.
     `tried` are the first attempts that did not succeed.
+    `forked_from` is the saga that it is a fork of, if one, as that was after `forked_at` events.
     """
 
     saga_id: str
@@ -203,6 +204,8 @@ class Saga:
     paused_by: str = ""
     frozen: dict[str, int] = field(default_factory=dict)
     share: Share | None = None
+    forked_from: str = ""
+    forked_at: int = 0
     parent: Parent | None = None
     released: bool = False
     held_at: int = 0
