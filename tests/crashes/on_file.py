@@ -46,13 +46,16 @@ def run(folder: Path, point: Point | None = None) -> Ran:
 def _process(folder: Path, effects: Path) -> tuple[int, str, str]:
     argv = [sys.executable, "-m", "tests.crashes.embedded", f"{folder / 'log.db'}", KEY]
     settings = {FOLDER: f"{folder / 'trap'}", EFFECTS: f"{effects}"}
-    ended = subprocess.run(
-        argv,
-        cwd=ROOT,
-        env={**os.environ, **environment(), **settings},
-        capture_output=True,
-        text=True,
-        timeout=ENDS_WITHIN_S,
-        check=False,
-    )
+    try:
+        ended = subprocess.run(
+            argv,
+            cwd=ROOT,
+            env={**os.environ, **environment(), **settings},
+            capture_output=True,
+            text=True,
+            timeout=ENDS_WITHIN_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise Died(f"it did not end within {ENDS_WITHIN_S} s") from late
     return ended.returncode, ended.stdout, ended.stderr

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.crashes.judging import LOGS, Ran, complaints
+from tests.crashes.judging import LOGS, Ran, complaints, points
 from tests.crashes.striking import Point
 
 HEADINGS = (
@@ -77,7 +77,7 @@ def _summary(tried: Tried) -> str:
     missed = len(tried.crashes) - len(reached)
     said = (
         f"{good} of {len(reached)} crashed runs ended as the one without a crash "
-        f"({tried.whole.seconds:.1f} s)."
+        f"({tried.whole.seconds:.1f} s). There are {len(points(tried.whole))} points."
     )
     return said + (f" Nobody came to {missed} more points." if missed else "")
 

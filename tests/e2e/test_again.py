@@ -182,8 +182,11 @@ async def test_what_differs_is_told_and_fails_the_build(desk: Desk) -> None:
     (desk.folder / "other.py").write_text(
         (desk.folder / "other.py").read_text().replace("return str(", "return 'today ' + str(")
     )
-    status, printed, _ = await desk.command("sagas", "replay", saga.saga_id, "--app", "other:agent")
+    replay = ("sagas", "replay", saga.saga_id, "--app", "other:agent")
+    status, printed, _ = await desk.command(*replay, "--json")
     assert status == 1
+    assert {each["where"] for each in json.loads(printed)} == {"result", "result of flight"}
+    _, printed, _ = await desk.command(*replay)
     assert "result of flight" in printed
     assert "today fly to Oslo" in printed
 
