@@ -10,7 +10,7 @@ SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down secrets certificates compose-up compose-down compose-demo logs \
         check fmt lint type layers tidy test unit contract integration e2e deploy-check artefacts \
-        container-test sim chaos mutants bench-smoke bench-teams bench-failover \
+        container-test sim chaos crash-points mutants bench-smoke bench-teams bench-failover \
         bench-restore bench-sagas bench-gate clean
 
 help: ## List the targets
@@ -111,6 +111,9 @@ container-test: setup ## Run the main job in containers while they are killed, c
 chaos: setup ## Kill, pause and cut everything for SECONDS, drawn from SEED; ARGS=--help
 	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+crash-points: setup ## Kill -9 at every entry of a saga, on a file and on Kafka; ARGS=--help
+	@$(BIN)/python -m tests.crashes $(ARGS)
 
 sim: setup ## Run SEEDS=n simulated worlds, each with other faults
 	@$(BIN)/folkmoot-sim --seeds $(or $(SEEDS),2000) $(ARGS)

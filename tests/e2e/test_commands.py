@@ -20,6 +20,7 @@ from running import FOLKMOOT, demo, environment
 COMMANDS = (
     "demo", "up", "down", "status", "service", "worker", "submit", "sagas", "sagas ls",
     "sagas show", "sagas watch", "sagas explain", "sagas history", "sagas state", "sagas result",
+    "sagas fork", "sagas replay",
     "events", "events read", "events ls", "leaders", "team", "breakers", "knowledge",
     "knowledge show", "doctor", "topics create",
 )  # fmt: skip
@@ -126,6 +127,9 @@ def test_people_get_tables(after_a_demo: tuple[Path, str], arguments: tuple[str,
         (("worker", "json"), "write MODULE:NAME"),
         (("service", "nonsense"), "is none of"),
         (("submit", "team", "{not json"), "not JSON"),
+        (("submit", "team", "--priority", "urgent"), "none of: high, normal, low"),
+        (("sagas", "fork", "s", "--at", "1", "--patch", "gone.json"), "cannot read the patch"),
+        (("sagas", "history", "s", "--at", "1", "--work"), "--work goes without --at"),
         (("leaders", "--history"), "goes with a TEAM"),
         (("leaders", "news", "--history", "--watch"), "without --watch"),
         (("team", "news", "--policy", "random"), "none of: sticky, priority, preferred"),

@@ -1,4 +1,4 @@
-"""Results that do not fit into the call that needs them fail its step at once, and say so."""
+"""Without a blob store, results that do not fit into the call that needs them fail its step."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ agent.saga(
 
 
 async def test_a_call_that_is_too_large_fails_its_step_and_the_saga_is_undone(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FOLKMOOT_BLOBS", "none")
     async with (
         Mesh.start(f"embedded:{tmp_path}/log.db", [agent]) as mesh,
         Client.on(mesh.bus) as client,

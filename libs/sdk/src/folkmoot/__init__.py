@@ -16,10 +16,10 @@ __path__ = extend_path(__path__, __name__)
 if TYPE_CHECKING:
     from folkmoot.sdk.agent import Agent as Agent
     from folkmoot.sdk.client import Client as Client
-    from folkmoot.sdk.client import Saga as Saga
     from folkmoot.sdk.context import LeaderContext as LeaderContext
     from folkmoot.sdk.context import StepContext as StepContext
     from folkmoot.sdk.election.lease import Lease as Lease
+    from folkmoot.sdk.errors import CannotFork as CannotFork
     from folkmoot.sdk.errors import ControlRefused as ControlRefused
     from folkmoot.sdk.errors import DefinitionError as DefinitionError
     from folkmoot.sdk.errors import ElectionRefused as ElectionRefused
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from folkmoot.sdk.errors import SagaFailed as SagaFailed
     from folkmoot.sdk.errors import UnknownDefinition as UnknownDefinition
     from folkmoot.sdk.errors import VersionConflict as VersionConflict
+    from folkmoot.sdk.saga import Saga as Saga
     from folkmoot.sdk.steps import Budget as Budget
     from folkmoot.sdk.steps import Limit as Limit
     from folkmoot.sdk.steps import Plan as Plan
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Agent": "agent",
     "Budget": "steps",
+    "CannotFork": "errors",
     "Client": "client",
     "ControlRefused": "errors",
     "DefinitionError": "errors",
@@ -56,7 +58,7 @@ _MODULES = {
     "Plan": "steps",
     "Retry": "steps",
     "Retryable": "errors",
-    "Saga": "client",
+    "Saga": "saga",
     "SagaFailed": "errors",
     "Step": "steps",
     "StepContext": "context",

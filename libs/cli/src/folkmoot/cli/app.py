@@ -6,6 +6,7 @@ import typer
 
 from folkmoot.cli import (
     access,
+    again,
     brokers,
     controls,
     demo_command,
@@ -45,6 +46,7 @@ app.add_typer(access.access, name="access", rich_help_panel=RUN)
 app.command("submit", rich_help_panel=LOOK)(tasks.submit)
 looking.register(tasks.sagas)
 controls.register(tasks.sagas)
+again.register(tasks.sagas)
 app.add_typer(tasks.sagas, name="sagas", rich_help_panel=LOOK)
 app.command("trace", rich_help_panel=LOOK)(trace.trace)
 app.add_typer(streams.events, name="events", rich_help_panel=LOOK)

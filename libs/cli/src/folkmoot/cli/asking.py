@@ -8,7 +8,7 @@ from typing import Any
 from folkmoot.bus.ports import Bus
 from folkmoot.cli.connection import ask_service, ask_shard_dated
 from folkmoot.cli.output import CommandError
-from folkmoot.cli.streams import read_stream
+from folkmoot.cli.streams import read_all, read_stream, store, work_streams
 from folkmoot.core.messages import inbox
 from folkmoot.core.saga import explain_call
 from folkmoot.runtime.clock import SystemClock
@@ -65,6 +65,15 @@ async def history_of(bus: Bus, saga_id: str, at: int | None = None) -> list[Mapp
         raise CommandError(
             f"there is no saga {saga_id}; `folkmoot sagas ls` lists what there is"
         ) from error
+
+
+async def work_of(bus: Bus, saga_id: str) -> list[Mapping[str, Any]]:
+    """Return what workers and leaders did for a saga, as their logs have it."""
+    async with store(bus) as asked:
+        found: list[Mapping[str, Any]] = []
+        for stream in await work_streams(asked, saga_id):
+            found += [{**each, "stream": stream} for each in await read_all(asked, stream)]
+        return found
 
 
 async def times_of(bus: Bus, saga_id: str) -> dict[str, dict[str, int]]:

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from folkmoot.bus.ports import Bus
-from folkmoot.cli.asking import event_name, explanation, history_of, listed
+from folkmoot.cli.asking import event_name, explanation, history_of, listed, work_of
 from folkmoot.cli.connection import BusOption, JsonOption, ask_service, run
 from folkmoot.cli.output import (
     EXIT_COMPENSATED,
@@ -28,6 +28,7 @@ from folkmoot.cli.output import (
 from folkmoot.cli.tasks import drawn
 from folkmoot.core.saga.telling import tell
 from folkmoot.runtime.clock import SystemClock
+from folkmoot.sdk.claims import Claims
 from folkmoot.sdk.listing import Filter, Place
 from folkmoot.sdk.past import state_of
 
@@ -138,12 +139,26 @@ def history(
     at: Annotated[
         int | None, typer.Option("--at", metavar="N", min=1, help="Only the first N events.")
     ] = None,
+    work: Annotated[
+        bool,
+        typer.Option("--work", help="Also what its workers recorded: `sagas replay` needs it."),
+    ] = False,
     bus: BusOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell everything that happened to a saga, an event a line."""
-    found = run(lambda connected: history_of(connected, saga_id, at), bus)
+    if at is not None and work:
+        raise CommandError("--work goes without --at: workers count no versions", EXIT_USAGE)
+    found = run(lambda connected: _history(connected, saga_id, at, work), bus)
     show(found, as_json, _told)
+
+
+async def _history(bus: Bus, saga_id: str, at: int | None, work: bool) -> list[Mapping[str, Any]]:
+    found = await history_of(bus, saga_id, at)
+    if not work:
+        return found
+    named = [{**each, "stream": f"saga-{saga_id}"} for each in found]
+    return sorted([*named, *await work_of(bus, saga_id)], key=lambda each: int(each["at"]))
 
 
 def _told(found: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -189,7 +204,7 @@ async def _outcome(bus: Bus, saga_id: str) -> dict[str, Any]:
     for answer in await ask_service(bus, "saga-orchestrator", request):
         if answer is not None:
             found: dict[str, Any] = answer
-            return found
+            return found | {"result": await Claims.on(bus.address).resolved(found["result"])}
     said = await explanation(bus, saga_id)
     raise CommandError(
         f"there is no saga {saga_id}; `folkmoot sagas ls` lists what there is"

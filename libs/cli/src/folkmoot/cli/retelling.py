@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from folkmoot.bus.ports import Bus
-from folkmoot.cli.streams import PAGE, Ask, read_all, store
+from folkmoot.cli.streams import read_all, store, work_streams
 from folkmoot.contracts.codec import decode_data
 from folkmoot.core.kernel import Machine, Position
 from folkmoot.core.saga import SagaMachine, SagaSettings
@@ -51,17 +51,12 @@ async def retell(bus: Bus, saga_id: str, now: int) -> Told:
         history = await read_all(asked, f"saga-{saga_id}")
         ended, unended = _of_saga(history, saga_id, now)
         trace_id = next((span.trace_id for span in [*ended, *unended]), 0)
-        for stream in await _work(asked, saga_id):
+        for stream in await work_streams(asked, saga_id):
             _, service, partition = stream.rsplit("/", 2)
             events = await read_all(asked, stream)
             more, running = _of_worker(events, service, int(partition), trace_id, now)
             ended, unended = [*ended, *more], [*unended, *running]
     return Told([*ended, *unended], frozenset(span.span_id for span in unended))
-
-
-async def _work(asked: Ask, saga_id: str) -> list[str]:
-    request = {"op": "streams", "prefix": f"work-{saga_id}/", "limit": PAGE}
-    return [each["stream"] for each in (await asked(request))["streams"]]
 
 
 def _of_saga(

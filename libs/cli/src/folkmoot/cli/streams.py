@@ -94,6 +94,12 @@ async def read_all(asked: Ask, stream: str, at: int | None = None) -> list[Mappi
     return found
 
 
+async def work_streams(asked: Ask, saga_id: str) -> list[str]:
+    """Return the streams of what workers and leaders did for a saga."""
+    request = {"op": "streams", "prefix": f"work-{saga_id}/", "limit": PAGE}
+    return [each["stream"] for each in (await asked(request))["streams"]]
+
+
 async def ask_store(bus: Bus, request: Mapping[str, Any]) -> Any:
     """Return the event store's answer, or the same one made from the logs if nobody answers."""
     async with store(bus) as asked:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Group, RenderableType
@@ -28,7 +28,8 @@ from folkmoot.cli.output import (
     styled,
     table,
 )
-from folkmoot.sdk.client import Client
+from folkmoot.core.shares import Priority
+from folkmoot.sdk.client import Client, Saga
 from folkmoot.sdk.errors import SagaFailed
 
 sagas = typer.Typer(help="List sagas, show one, watch one, control one.", no_args_is_help=True)
@@ -48,6 +49,22 @@ def submit(
             help="Idempotency key: submitting again with the same key joins the same saga."
         ),
     ] = None,
+    definition: Annotated[
+        str, typer.Option(metavar="NAME", help="Which of the team's sagas; its `plan` if left out.")
+    ] = "",
+    plan_hash: Annotated[
+        str,
+        typer.Option(
+            metavar="HASH", help="Run this very plan or none: `sagas show SAGA --json` has it."
+        ),
+    ] = "",
+    tenant: Annotated[
+        str, typer.Option(help="For whom: where calls wait, tenants get equal shares.")
+    ] = "",
+    priority: Annotated[
+        str,
+        typer.Option(metavar="PRIORITY", help="high, normal or low: a larger or smaller share."),
+    ] = "normal",
     wait: Annotated[bool, typer.Option(help="Wait for the result and print it.")] = True,
     timeout: Annotated[
         float | None,
@@ -62,8 +79,26 @@ def submit(
 
     Example: folkmoot submit dossier '{"out": "/tmp/dossier"}'
     """
-    body = _read(task)
-    outcome = run(lambda connected: _submit(connected, team, body, key, wait, timeout), bus)
+    wanted = {
+        "idempotency_key": key,
+        "definition": definition,
+        "plan_hash": plan_hash,
+        "tenant": tenant,
+        "priority": _priority(priority),
+    }
+    body = read_json(task, "the task")
+    outcome = run(lambda on: _submit(on, team, body, wanted, wait, timeout), bus)
+    report(outcome, as_json)
+
+
+def _priority(word: str) -> str:
+    if word not in get_args(Priority):
+        raise CommandError(f"{word!r} is none of: {', '.join(get_args(Priority))}", EXIT_USAGE)
+    return word
+
+
+def report(outcome: Mapping[str, Any], as_json: bool) -> None:
+    """Print what became of a saga that was begun, and exit as that says."""
     if as_json or "result" not in outcome:
         show(outcome, as_json, lambda shown: Text(f"saga {shown['saga_id']}: {shown['state']}"))
     else:
@@ -75,33 +110,52 @@ def submit(
         raise typer.Exit(EXIT_COMPENSATED if undone else EXIT_FAILED)
 
 
-def _read(task: str) -> Any:
+def read_json(given: str, what: str) -> Any:
+    """Return JSON that stands in an argument, or in the file that `@FILE` names.
+
+    Raises:
+        CommandError: it cannot be read, or is no JSON.
+    """
     try:
-        text = Path(task[1:]).read_text() if task.startswith("@") else task
+        text = Path(given[1:]).read_text() if given.startswith("@") else given
         return json.loads(text)
     except OSError as error:
-        raise CommandError(f"cannot read the task: {error}", EXIT_USAGE) from error
+        raise CommandError(f"cannot read {what}: {error}", EXIT_USAGE) from error
     except json.JSONDecodeError as error:
-        raise CommandError(f"the task is not JSON: {error}", EXIT_USAGE) from error
+        raise CommandError(f"{what} is not JSON: {error}", EXIT_USAGE) from error
 
 
 async def _submit(
-    bus: Bus, team: str, task: Any, key: str | None, wait: bool, timeout_s: float | None
+    bus: Bus,
+    team: str,
+    task: Any,
+    wanted: Mapping[str, Any],
+    wait: bool,
+    timeout_s: float | None,
 ) -> dict[str, Any]:
     async with Client.on(bus) as client:
-        saga = await client.submit(team, task, idempotency_key=key)
-        if not wait:
-            return {"saga_id": saga.saga_id, "state": "submitted"}
-        try:
-            result = await saga.result(timeout_s=timeout_s)
-        except SagaFailed as failed:
-            return {"saga_id": saga.saga_id, "state": failed.state, "failure": failed.detail}
-        except TimeoutError as error:
-            raise CommandError(
-                f"saga {saga.saga_id} has not ended after {timeout_s:g} s; it goes on: "
-                f"`folkmoot sagas show {saga.saga_id}`"
-            ) from error
-        return {"saga_id": saga.saga_id, "state": "completed", "result": result}
+        saga = await client.submit(team, task, **wanted)
+        return await followed(saga, wait, timeout_s)
+
+
+async def followed(saga: Saga, wait: bool, timeout_s: float | None) -> dict[str, Any]:
+    """Return what becomes of a saga that was begun, when it has ended if `wait`.
+
+    Raises:
+        CommandError: it has not ended in time.
+    """
+    if not wait:
+        return {"saga_id": saga.saga_id, "state": "submitted"}
+    try:
+        result = await saga.result(timeout_s=timeout_s)
+    except SagaFailed as failed:
+        return {"saga_id": saga.saga_id, "state": failed.state, "failure": failed.detail}
+    except TimeoutError as error:
+        raise CommandError(
+            f"saga {saga.saga_id} has not ended after {timeout_s:g} s; it goes on: "
+            f"`folkmoot sagas show {saga.saga_id}`"
+        ) from error
+    return {"saga_id": saga.saga_id, "state": "completed", "result": result}
 
 
 @sagas.command("show")

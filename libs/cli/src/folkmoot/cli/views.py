@@ -13,27 +13,66 @@ from folkmoot.cli.connection import BusOption, JsonOption, ask_service, run
 from folkmoot.cli.output import CommandError, moment, show, styled, table
 from folkmoot.sdk.knowledge import read_all, read_document
 
+TOTALS = ("admitted", "ended", "expired", "refused")
+"""What has become of an agent's calls, as they are counted."""
+
 knowledge = typer.Typer(help="What agents know together.", no_args_is_help=True)
 
 
-def breakers(bus: BusOption = None, as_json: JsonOption = False) -> None:
-    """Show each agent's breaker: its state, what it has seen lately, what is in flight."""
+def breakers(
+    call: Annotated[
+        str | None,
+        typer.Option(metavar="CALL", help="Say where this call is: it waits, or was sent on."),
+    ] = None,
+    bus: BusOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show each agent's breaker: its state, what is in flight, what it has seen lately and in all.
 
-    async def ask(connected: Bus) -> list[dict[str, Any]]:
-        answers = await ask_service(connected, "breaker-proxy", {"op": "show"})
-        return [
-            {"agent": name, **target}
-            for answer in answers
-            for name, target in answer["targets"].items()
-        ]
+    With --call, show one call that has not ended; `sagas history --json` has the ids of calls.
+    """
+    if call is None:
+        show(run(_targets, bus), as_json, _breakers)
+    else:
+        show(run(lambda connected: _place(connected, call), bus), as_json, _placed)
 
-    show(run(ask, bus), as_json, _breakers)
+
+async def _targets(bus: Bus) -> list[dict[str, Any]]:
+    answers = await ask_service(bus, "breaker-proxy", {"op": "show"})
+    return [
+        {"agent": name, **target}
+        for answer in answers
+        for name, target in answer["targets"].items()
+    ]
+
+
+async def _place(bus: Bus, call_id: str) -> Mapping[str, Any]:
+    request = {"op": "call", "call_id": call_id}
+    for answer in await ask_service(bus, "breaker-proxy", request):
+        if answer is not None:
+            found: Mapping[str, Any] = answer
+            return found
+    raise CommandError(
+        f"no breaker has a call {call_id}: it has ended, or never came; "
+        "`folkmoot sagas history SAGA --json` has the ids of a saga's calls"
+    )
+
+
+def _placed(call: Mapping[str, Any]) -> RenderableType:
+    breaker = f"the breaker of {call['target']} is {styled(call['breaker'])}"
+    if call["state"] == "queued":
+        return f"it waits for {call['waiting_for']}; {breaker}"
+    return f"it was sent to partition {call['partition']} of {call['target']}; {breaker}"
 
 
 def _breakers(targets: Iterable[Mapping[str, Any]]) -> RenderableType:
     return table(
         "breakers",
-        ("agent", "state", "since", "tries again", "in flight", "queued", "limits"),
+        (
+            *("agent", "state", "since", "tries again", "in flight", "queued", "limits"),
+            "failed lately",
+            *TOTALS,
+        ),
         [
             (
                 target["agent"],
@@ -43,6 +82,8 @@ def _breakers(targets: Iterable[Mapping[str, Any]]) -> RenderableType:
                 sum(target["in_flight"]),
                 target["queued"],
                 "; ".join(_gate(*each) for each in target.get("limits", {}).items()),
+                f"{target['window']['failures']:,} of {target['window']['calls']:,}",
+                *(f"{target['totals'][name]:,}" for name in TOTALS),
             )
             for target in targets
         ],

@@ -1,8 +1,7 @@
-"""What services say to each other, as plain data.
+"""What services say to each other, as plain data: immutable records of JSON values.
 
-Every message is an immutable record of JSON values; `folkmoot.contracts` puts it into a CloudEvent
-and checks it on arrival. Messages that ask are imperative (`Call`, `Join`), messages that tell are
-past tense (`TeamFormed`). Ids are opaque strings; times are milliseconds since the epoch.
+`folkmoot.contracts` puts them into CloudEvents and checks them on arrival. Those that ask are
+imperative (`Call`, `Join`), those that tell past tense (`TeamFormed`). Times are milliseconds.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from folkmoot.core.forks import Fork
 from folkmoot.core.shares import Limit, Share
 
 Json = Any
@@ -91,6 +91,7 @@ class Task:
     plan: Json = None
     plan_hash: str = ""
     share: Share | None = None
+    fork: Fork | None = None
 
 
 @dataclass(frozen=True, slots=True)

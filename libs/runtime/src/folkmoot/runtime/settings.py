@@ -57,6 +57,23 @@ class BusSettings(BaseSettings):
         )
 
 
+class BlobSettings(BaseSettings):
+    """Where values go that are too large for the log: of workers, commands and user programs."""
+
+    model_config = BusSettings.model_config
+
+    blobs: str = ""
+    """The store, the same for all who work on a bus: `dir:PATH`,
+    `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME]`, or `none`. Left out, an embedded bus has a
+    directory beside its file, and brokers have no store."""
+
+    blobs_from_bytes: int = Field(default=64 * 1024, ge=1024, le=256 * 1024)
+    """Values above this go to the store, if there is one: several fit into one message."""
+
+    blob_bytes_max: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """The largest blob. A worker holds it in memory, several times over while it reads it."""
+
+
 class Settings(BusSettings):
     """The settings that every service has."""
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, overload
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -23,20 +22,9 @@ from folkmoot.contracts.keys import partition_of
 from folkmoot.core.event_store import AppendAnswer, announcement_subject
 from folkmoot.core.messages import (
     TASKS,
-    AnswerQuestion,
     Append,
-    CancelSaga,
-    Failure,
-    ForceComplete,
     NewEvent,
-    PauseSaga,
-    ResumeSaga,
-    RetryStep,
-    SignalSaga,
-    SkipStep,
     Task,
-    TaskResult,
-    TerminateSaga,
     inbox,
 )
 from folkmoot.core.saga import ControlAnswer
@@ -48,17 +36,17 @@ from folkmoot.runtime.propagation import current_traceparent
 from folkmoot.runtime.service import QueryError
 from folkmoot.runtime.settings import BusSettings
 from folkmoot.sdk.asking import Question, decided
+from folkmoot.sdk.claims import Claims
 from folkmoot.sdk.election.candidate import SESSION_TTL_MS, Candidate
 from folkmoot.sdk.election.membership import Candidature
 from folkmoot.sdk.election.team import ElectedTeam
-from folkmoot.sdk.errors import ControlRefused, NoAnswer, SagaFailed, VersionConflict
+from folkmoot.sdk.errors import ControlRefused, NoAnswer, VersionConflict
 from folkmoot.sdk.listing import Filter, Place, SagaPage, merged
 from folkmoot.sdk.outcomes import Outcomes
-from folkmoot.sdk.past import read_history, state_of
-from folkmoot.sdk.queries import ask, ask_dated, partition_count, waits_at_breaker
+from folkmoot.sdk.queries import ask, ask_dated, partition_count
+from folkmoot.sdk.saga import Control
+from folkmoot.sdk.saga import Saga as Saga
 from folkmoot.sdk.steps import Budget, to_json
-
-T = TypeVar("T")
 
 DEFAULT_BUS = "kafka://127.0.0.1:9092?nats=nats://127.0.0.1:4222"
 SOURCE = "/folkmoot/client"
@@ -70,177 +58,7 @@ ANY_VERSION = -1
 _ANSWER: TypeAdapter[AppendAnswer] = TypeAdapter(AppendAnswer)
 _CONTROLLED: TypeAdapter[ControlAnswer] = TypeAdapter(ControlAnswer)
 
-Control = (
-    CancelSaga
-    | PauseSaga
-    | ResumeSaga
-    | TerminateSaga
-    | RetryStep
-    | SkipStep
-    | ForceComplete
-    | AnswerQuestion
-    | SignalSaga
-)
-
 EVENTS_PAGE = 200
-EVENTS_POLL_S = 0.05
-UNKNOWN_STREAM = "unknown-stream"  # the event store's word for what it has not read yet
-
-logger = logging.getLogger("folkmoot")
-
-
-class Saga:
-    """A handle on one saga."""
-
-    def __init__(
-        self,
-        client: Client,
-        saga_id: str,
-        partition: int,
-        expected: asyncio.Future[TaskResult] | None = None,
-    ) -> None:
-        self._client, self._expected = client, expected
-        self.saga_id, self.partition = saga_id, partition
-
-    @overload
-    async def result(self, cls: type[T], timeout_s: float | None = None) -> T: ...
-    @overload
-    async def result(self, cls: None = None, timeout_s: float | None = None) -> Any: ...
-    async def result(self, cls: type[Any] | None = None, timeout_s: float | None = None) -> Any:
-        """Wait for the saga's end and return its result, as a `cls` if given.
-
-        Raises:
-            SagaFailed: it ended without a result; says in which state, and why.
-            TimeoutError: it had not ended after `timeout_s`.
-        """
-        outcome = await self.outcome(timeout_s)
-        if outcome.state != "completed":
-            failure = outcome.failure or Failure("unknown", "no reason was recorded")
-            raise SagaFailed(self.saga_id, outcome.state, failure.detail, failure)
-        return outcome.result if cls is None else TypeAdapter(cls).validate_python(outcome.result)
-
-    async def outcome(self, timeout_s: float | None = None) -> TaskResult:
-        """Wait for the saga's end and return how it ended, whichever way that is.
-
-        Raises:
-            TimeoutError: it had not ended after `timeout_s`.
-        """
-        async with asyncio.timeout(timeout_s):
-            if self._expected is None:
-                return await self._client.outcomes.asked(self.saga_id, self.partition)
-            return await self._client.outcomes.heard(self._expected, self.saga_id, self.partition)
-
-    async def state(self, at: int | None = None) -> Mapping[str, Any]:
-        """Return the saga as it is now: its state, steps, attempts and what it waits for.
-
-        With `at`, as it was after that many of its events.
-
-        Raises:
-            NoAnswer: the orchestrator, or the event store for the past, does not answer.
-            QueryError: it does not know the saga, or not so many of its events.
-        """
-        if at is not None:
-            return state_of(self.saga_id, await read_history(self._client.bus, self.saga_id, at))
-        request = {"op": "show", "saga_id": self.saga_id}
-        shown: Mapping[str, Any] = await ask(
-            self._client.bus, "saga-orchestrator", self.partition, request
-        )
-        return shown
-
-    async def explain(self) -> str:
-        """Return in a sentence why the saga is where it is.
-
-        Raises:
-            NoAnswer: the orchestrator does not answer, or does not know it (any more).
-        """
-        now = self._client.now()
-        request = {"op": "explain", "saga_id": self.saga_id, "now": now}
-        said = await ask(self._client.bus, "saga-orchestrator", self.partition, request)
-        if said is None:
-            raise NoAnswer(f"there is no saga {self.saga_id}, or it ended long ago")
-        return str(said) + await waits_at_breaker(self._client.bus, self.partition, self.saga_id)
-
-    async def events(self) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield the saga's events as CloudEvents, from the first to the one that ends it.
-
-        The index that they are read from is a moment older than the logs; this waits for it.
-        """
-        version = 1
-        while True:
-            page = await self._events_from(version)
-            for event in page:
-                yield event
-                if event["type"] in _ENDS:
-                    return
-            version += len(page)
-            if not page:
-                await asyncio.sleep(EVENTS_POLL_S)
-
-    async def _events_from(self, version: int) -> Sequence[Mapping[str, Any]]:
-        try:
-            return await self._client.read_stream(f"saga-{self.saga_id}", version)
-        except QueryError as error:
-            if error.kind != UNKNOWN_STREAM:
-                raise
-            return ()
-
-    # -- control ----------------------------------------------------------------------------
-    #
-    # Each returns when it is decided, and raises `ControlRefused` if it does not fit the saga as
-    # it is, `NoAnswer` if no answer came in time. `actor` and `reason` are recorded.
-
-    async def cancel(self, actor: str, reason: str = "") -> None:
-        """Stop the saga and have undone what it did."""
-        await self._client.control(self, CancelSaga(self.saga_id, actor, reason))
-
-    async def pause(self, actor: str, reason: str = "") -> None:
-        """Begin nothing more and stop all timers; calls under way may still be answered."""
-        await self._client.control(self, PauseSaga(self.saga_id, actor, reason))
-
-    async def resume(self, actor: str, reason: str = "") -> None:
-        """Let the saga go on, its timers with what was left on them."""
-        await self._client.control(self, ResumeSaga(self.saga_id, actor, reason))
-
-    async def terminate(self, actor: str, reason: str = "") -> None:
-        """End the saga at once, and undo nothing."""
-        await self._client.control(self, TerminateSaga(self.saga_id, actor, reason))
-
-    async def retry_step(self, step_id: str, actor: str, reason: str = "") -> None:
-        """Begin now the next attempt that a step, or its compensation, waits for."""
-        await self._client.control(self, RetryStep(self.saga_id, step_id, actor, reason))
-
-    async def skip_step(self, step_id: str, actor: str, reason: str = "") -> None:
-        """Go on without a step that was begun, or without undoing it if it is being undone."""
-        await self._client.control(self, SkipStep(self.saga_id, step_id, actor, reason))
-
-    async def force_complete(
-        self, step_id: str, actor: str, reason: str = "", result: object = None
-    ) -> None:
-        """Take a step as done with `result`, or as undone if it is being undone."""
-        asked = ForceComplete(self.saga_id, step_id, actor, reason, to_json(result))
-        await self._client.control(self, asked)
-
-    async def answer(self, question_id: str, actor: str, value: object, reason: str = "") -> None:
-        """Answer a question of the saga, as its `state()` shows them. Each is answered once."""
-        asked = AnswerQuestion(self.saga_id, question_id, actor, to_json(value), reason)
-        await self._client.control(self, asked)
-
-    async def signal(self, name: str, actor: str, value: object = None, reason: str = "") -> None:
-        """Let whatever waits for the signal go on; it is kept until something does."""
-        asked = SignalSaga(self.saga_id, name, actor, to_json(value), reason)
-        await self._client.control(self, asked)
-
-
-_ENDS = frozenset(
-    f"folkmoot.{name}.v1"
-    for name in (
-        "saga-completed",
-        "saga-compensated",
-        "saga-failed",
-        "saga-terminated",
-        "task-refused",
-    )
-)
 
 
 class Client:
@@ -261,6 +79,8 @@ class Client:
         self._postbox = Postbox(bus, SOURCE, self._clock)
         self.outcomes = Outcomes(bus)
         """How sagas end, for their handles."""
+        self.claims = Claims.on(bus.address)
+        """Where values go that are too large for the log."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -333,26 +153,31 @@ class Client:
             The saga's handle, when the task is durable.
 
         Raises:
-            TooLarge: the task is over the limit.
+            TooLarge: the task is over the limit, and there is no blob store to put it into.
+            BlobError: there is one, and it does not take it.
             NoAnswer: Folkmoot has never been started on this bus.
         """
-        key = idempotency_key or os.urandom(12).hex()
-        partition = partition_of(key, await partition_count(self.bus, TASKS))
-        saga_id = saga_id_of(SOURCE, key)
-        await self.outcomes.listen()
-        expected = self.outcomes.expect(saga_id) if idempotency_key is None else None
         limits = None if budget is None else budget.to_core()
         share = Share(tenant, priority)
         wanted = Task(
             team,
-            to_json(task),
-            traceparent=current_traceparent(),
+            await self.claims.packed(to_json(task)),
             budget=limits,
             definition=definition,
             plan_hash=plan_hash,
             share=None if share == DEFAULT_SHARE else share,
         )
-        await self._postbox.send(TASKS, partition, wanted, key, event_id=key)
+        return await self.begin(wanted, idempotency_key)
+
+    async def begin(self, task: Task, idempotency_key: str | None = None) -> Saga:
+        """Publish a task as it is, and return its saga's handle; see `submit`."""
+        key = idempotency_key or os.urandom(12).hex()
+        partition = partition_of(key, await partition_count(self.bus, TASKS))
+        saga_id = saga_id_of(SOURCE, key)
+        await self.outcomes.listen()
+        expected = self.outcomes.expect(saga_id) if idempotency_key is None else None
+        traced = replace(task, traceparent=current_traceparent())
+        await self._postbox.send(TASKS, partition, traced, key, event_id=key)
         return Saga(self, saga_id, partition, expected)
 
     async def saga(self, saga_id: str) -> Saga:

@@ -56,6 +56,14 @@ class ControlRefused(Exception):
         self.saga_id, self.kind, self.detail = saga_id, kind, detail
 
 
+class CannotFork(Exception):
+    """A saga cannot be forked there, or not so. Nothing was begun."""
+
+    def __init__(self, saga_id: str, detail: str) -> None:
+        super().__init__(f"saga {saga_id} cannot be forked: {detail}")
+        self.saga_id, self.detail = saga_id, detail
+
+
 class VersionConflict(Exception):
     """A stream has another version than an append expected. Nothing was appended."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from folkmoot.bus.ports import Bus
 from folkmoot.contracts.codec import decode_data
 from folkmoot.core.kernel import Position
-from folkmoot.core.saga import SagaMachine, SagaSettings, find
+from folkmoot.core.saga import SagaMachine, SagaSettings, SagaState, find
 from folkmoot.sdk.errors import NoAnswer
 from folkmoot.sdk.queries import ask
 
@@ -37,11 +37,10 @@ async def read_history(bus: Bus, saga_id: str, at: int | None = None) -> list[Re
     return found
 
 
-def state_of(saga_id: str, history: Sequence[Recorded]) -> Mapping[str, Any]:
-    """Return a saga as it was after the last of these events, in the shape of `Saga.state()`.
+def folded(history: Sequence[Recorded]) -> SagaState:
+    """Return a shard that has decided these events and nothing else.
 
     Raises:
-        NoAnswer: the events are not the beginning of a saga.
         UnreadableRecord: one of them is none of a saga's.
     """
     machine = SagaMachine(SagaSettings(), 0)
@@ -52,7 +51,17 @@ def state_of(saga_id: str, history: Sequence[Recorded]) -> Mapping[str, Any]:
         if known is not None:
             position = Position(recorded["offset"], recorded["at"])
             machine.apply(state, decode_data(known, event["data"]), position)
-    found = find(state, saga_id)
+    return state
+
+
+def state_of(saga_id: str, history: Sequence[Recorded]) -> Mapping[str, Any]:
+    """Return a saga as it was after the last of these events, in the shape of `Saga.state()`.
+
+    Raises:
+        NoAnswer: the events are not the beginning of a saga.
+        UnreadableRecord: one of them is none of a saga's.
+    """
+    found = find(folded(history), saga_id)
     if found is None:
         raise NoAnswer(f"saga {saga_id} was not opened yet by then, or never")
     return found

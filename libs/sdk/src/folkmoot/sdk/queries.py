@@ -88,6 +88,7 @@ async def waits_at_breaker(bus: Bus, partition: int, saga_id: str) -> str:
         return ""
     return explain_call(next((each for each in found if each is not None), None))
 
+
 _counted: WeakKeyDictionary[Log, dict[str, int]] = WeakKeyDictionary()
 
 

@@ -28,6 +28,7 @@ from folkmoot.runtime.seat import Role, ShardName
 from folkmoot.runtime.service import Service
 from folkmoot.runtime.tracing import Tracing, tracing
 from folkmoot.sdk.agent import Agent, Team, teams
+from folkmoot.sdk.claims import Claims
 from folkmoot.sdk.election.membership import Candidature, Membership, partitions_of
 from folkmoot.sdk.errors import DefinitionError
 from folkmoot.sdk.knowledge import Knowledge
@@ -72,6 +73,7 @@ async def worker(
 
     Raises:
         DefinitionError: the agents contradict each other.
+        BadStore: the blob store that the settings name cannot be used.
         UnknownTopic: the services have never run on this bus.
         TopicMismatch: an agent's topics exist with another number of partitions.
     """
@@ -160,13 +162,14 @@ class _Builder:
     ) -> None:
         self._bus, self._settings, self._clock, self._traces = bus, settings, clock, traces
         self._membership, self._knowledge = membership, knowledge
+        self._claims = Claims.on(bus.address)
         self._pace = Pace(settings.timing().ttl_ms)
         self._restoring = asyncio.Semaphore(settings.restores_max)
         self._team_replicas: dict[str, Replica[Any]] = {}
 
     def replicas(self, team: Team) -> list[Replica[Any]]:
         """Return the replicas of a team's own shard and of its agents' partitions."""
-        host = Host(team, self._knowledge, self._clock, self._report, self._traces)
+        host = Host(team, self._knowledge, self._clock, self._report, self._traces, self._claims)
         made = [self._team_replica(host)]
         for agent in team.agents.values():
             made += [self._agent_replica(host, agent, p) for p in range(agent.partitions)]

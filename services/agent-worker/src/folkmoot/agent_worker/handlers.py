@@ -15,13 +15,14 @@ import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from folkmoot.agent_worker.tracing import RunTracing
+from folkmoot.bus.blobs import BlobMissing, BlobSpoilt, BlobsUnavailable, BlobTooLarge
 from folkmoot.contracts.envelope import MESSAGE_BYTES_MAX
 from folkmoot.core.kernel import Refused
 from folkmoot.core.messages import Call, Failure, Json, shift_ms
@@ -39,6 +40,7 @@ from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.seat import NotLeading
 from folkmoot.runtime.tracing import Tracing
 from folkmoot.sdk.agent import StepDefinition, Team, fit
+from folkmoot.sdk.claims import Claims, NoBlobStore
 from folkmoot.sdk.context import Context, LeaderContext, StepContext
 from folkmoot.sdk.errors import (
     DefinitionError,
@@ -56,6 +58,8 @@ RESULT_BYTES_MAX = MESSAGE_BYTES_MAX - 16 * 1024
 
 DETAIL_CHARS_MAX = 2_000
 """Of an exception's text in a failure: enough to understand it, no place for a dump."""
+
+NO_STORE = Claims()
 
 logger = logging.getLogger("folkmoot.agent")
 
@@ -83,6 +87,7 @@ class Host:
     clock: Clock
     report: Callable[[Call, str], Awaitable[None]]
     tracing: Tracing | None = None
+    claims: Claims = field(default_factory=Claims)
 
     def run_tracing(self, request: RunHandler) -> RunTracing:
         """Return the span of one run."""
@@ -92,8 +97,11 @@ class Host:
 class _StepJournal:
     """The journal of one run: what earlier runs left, and what this one adds."""
 
-    def __init__(self, request: RunHandler, submit: Submit, answers: _Answers) -> None:
+    def __init__(
+        self, request: RunHandler, submit: Submit, answers: _Answers, claims: Claims
+    ) -> None:
         self._request, self._submit, self._answers = request, submit, answers
+        self._claims = claims
 
     async def ask(self, key: str, prompt: str, schema: Json, wait_ms: int, signal: str) -> Json:
         """Return the answer when there is one; the time until then is not the handler's."""
@@ -107,14 +115,16 @@ class _StepJournal:
         except Refused as refusal:
             raise Permanent(refusal.detail) from refusal
         with self._answers.clock_stopped():
-            return await arrival
+            answer = await arrival
+        return await self._claims.resolved(answer)
 
     def get(self, key: str) -> tuple[bool, Json]:
         return key in self._request.journal, self._request.journal.get(key)
 
     async def put(self, key: str, value: Json) -> None:
         request = self._request
-        _, recorded = _canonical([key, value], f"the result of {key}")
+        await _recordable(key, "the name of a call", NO_STORE)
+        recorded = await _recordable(value, f"the result of {key}", self._claims)
         try:
             await self._submit(JournalResult(request.call.call_id, request.run, key, recorded))
         except Refused as refusal:
@@ -237,9 +247,12 @@ class Runner:
         return call.deadline_at + shift_ms(call, self._host.clock.now())
 
     async def _invoke(self, request: RunHandler) -> Json:
-        traced = self._host.run_tracing(request)
+        traced, claims = self._host.run_tracing(request), self._host.claims
         with traced.running():
-            result = _canonical(await self._handle(request, traced), "the result")
+            made = await self._handle(await _given(request, claims), traced)
+            if request.call.kind == "plan":
+                made = await claims.packed_plan(made)
+            result = await _recordable(made, "the result", claims)
         await self._host.knowledge.flush()
         return result
 
@@ -281,7 +294,7 @@ class Runner:
             replace(call, deadline_at=self._deadline_at(call)),
             request.run,
             self._epoch(),
-            _StepJournal(request, self._submit, self._answers[call.call_id]),
+            _StepJournal(request, self._submit, self._answers[call.call_id], self._host.claims),
             self._host.knowledge.bound(saga=call.saga_id, actor=call.idempotency_key),
             report,
             calling=traced.calling,
@@ -307,22 +320,42 @@ def _fitting(output: TypeAdapter[Any], result: object) -> object:
         raise _InvalidResult(f"the result does not fit its annotation: {error}") from error
 
 
-def _canonical(value: object, what: str) -> Json:
+async def _given(request: RunHandler, claims: Claims) -> RunHandler:
+    """Return a request with what its claims stand for; itself if it has none."""
+    call = request.call
+    values = (call.input, call.recorded, request.journal)
+    found = (
+        await claims.resolved(call.input),
+        await claims.resolved(call.recorded),
+        await claims.resolved(request.journal),
+    )
+    if all(value is before for value, before in zip(found, values, strict=True)):
+        return request
+    step_input, recorded, journal = found
+    given = replace(call, input=step_input, recorded=recorded)
+    return replace(request, call=given, journal=journal)
+
+
+async def _recordable(value: object, what: str, claims: Claims) -> Json:
     """Return `value` as the JSON values that every reader of the log will see.
 
     Raises:
         Permanent: it is too large, or holds what JSON cannot.
+        BlobError: it belongs into a blob store, which does not take it.
     """
     try:
         encoded = orjson.dumps(to_json(value))
     except (TypeError, ValueError) as error:
         raise Permanent(f"{what} cannot be written as JSON: {error}") from error
-    if len(encoded) > RESULT_BYTES_MAX:
+    canonical = orjson.loads(encoded)
+    packed = await claims.packed(canonical, len(encoded))
+    size = len(encoded) if packed is canonical else len(orjson.dumps(packed))
+    if size > RESULT_BYTES_MAX:
         raise Permanent(
-            f"{what} has {len(encoded):,} bytes, the limit is {RESULT_BYTES_MAX:,}: "
-            "store it elsewhere and return a reference"
+            f"{what} has {size:,} bytes, the limit is {RESULT_BYTES_MAX:,}: "
+            "store it elsewhere and return a reference, or configure a blob store (FOLKMOOT_BLOBS)"
         )
-    return orjson.loads(encoded)
+    return packed
 
 
 def _cancelled(when: str) -> Failure:
@@ -339,6 +372,11 @@ FAILURES: Sequence[tuple[type[BaseException], str, bool]] = (
     (InvalidInput, "invalid-input", False),
     (NotAnswered, "not-answered", False),
     (Permanent, "permanent", False),
+    (BlobMissing, "blob-missing", False),
+    (BlobSpoilt, "blob-spoilt", False),
+    (BlobTooLarge, "too-large", False),
+    (NoBlobStore, "no-blob-store", False),
+    (BlobsUnavailable, "blobs-unavailable", True),
     (UnknownDefinition, "unknown-definition", False),
     (DefinitionError, "definition", False),
     (_InvalidResult, "invalid-result", True),

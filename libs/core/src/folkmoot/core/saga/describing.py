@@ -59,6 +59,9 @@ def describe_saga(saga: Saga, steps_max: int) -> dict[str, Any]:
         "parent": None
         if saga.parent is None
         else {"saga_id": saga.parent.saga_id, "step_id": saga.parent.step_id},
+        "forked_from": {"saga_id": saga.forked_from, "at": saga.forked_at}
+        if saga.forked_from
+        else None,
         "committed": saga.committed,
         "budget": asdict(saga.budget),
         "spent": asdict(saga.spent) | {"hops": saga.hops},

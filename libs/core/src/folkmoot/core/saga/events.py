@@ -57,7 +57,10 @@ class TaskRejoined:
 
 @dataclass(frozen=True, slots=True)
 class SagaOpened:
-    """A task is taken on: by one of the team's definitions, or for one plan only, if it says so."""
+    """A task is taken on: by one of the team's definitions, or for one plan only, if it says so.
+
+    A fork goes on from the saga `forked_from`, as it was after the first `forked_at` of its events.
+    """
 
     saga_id: str
     team: str
@@ -68,6 +71,16 @@ class SagaOpened:
     plan_hash: str = ""
     parent: Parent | None = None
     share: Share | None = None
+    forked_from: str = ""
+    forked_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsCarriedOver:
+    """These steps, by id, were done in the saga that this one is a fork of; here they never run."""
+
+    saga_id: str
+    results: dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +373,7 @@ EVENTS = by_wire_name(
     TaskRejoined,
     SagaOpened,
     PlanRecorded,
+    ResultsCarriedOver,
     StepScheduled,
     StepSucceeded,
     StepRetryScheduled,

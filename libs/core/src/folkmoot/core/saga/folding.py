@@ -8,7 +8,7 @@ from typing import Any, Literal
 from folkmoot.core.children import child_id_of
 from folkmoot.core.kernel import DEAD_LETTERS, DeadLetter, Effect, Local, Position, Send
 from folkmoot.core.messages import TASK_RESULTS, TASKS, Announce, TaskResult
-from folkmoot.core.saga import admission, branching, children, pacing, questions
+from folkmoot.core.saga import admission, branching, children, forking, pacing, questions
 from folkmoot.core.saga import events as happened
 from folkmoot.core.saga.answers import ControlAnswer, announcement_subject
 from folkmoot.core.saga.budgets import WALL_TIME, total
@@ -87,6 +87,7 @@ class Folding(FoldingBack):
         state.sagas[event.saga_id] = saga
         saga.definition, saga.pinned = event.definition, event.plan_hash
         saga.parent, saga.share = event.parent, event.share
+        saga.forked_from, saga.forked_at = event.forked_from, event.forked_at
         admission.opened(state, saga)
         if event.budget is not None:
             saga.budget = event.budget
@@ -356,6 +357,7 @@ _FOLDS: Mapping[type, _Fold] = {
     happened.BudgetSpent: Folding._spent,
     happened.WallTimePassed: Folding._late,
     PlanRecorded: Folding._planned,
+    happened.ResultsCarriedOver: lambda _, state, event, at: forking.fold_carried(state, event, at),
     happened.StepScheduled: Folding._scheduled,
     happened.StepSucceeded: Folding._succeeded,
     happened.StepRetryScheduled: Folding._retried,

@@ -300,7 +300,7 @@ def taken_up(saga: Saga, now: int, settings: SagaSettings) -> Events:
     if saga.phase == "planning" and not saga.hooks:
         return [first_call(saga.saga_id, saga.team, now, settings)]
     if saga.phase == "running" and saga.left == 0:
-        return [_aggregate(saga.saga_id, saga.team, now, settings)]
+        return [aggregation(saga.saga_id, saga.team, now, settings)]
     return []
 
 
@@ -322,7 +322,7 @@ def _next(saga: Saga, done: Step, now: int, settings: SagaSettings) -> Events:
     if saga.paused:
         return []
     if saga.left == 1:
-        return [_aggregate(saga.saga_id, saga.team, now, settings)]
+        return [aggregation(saga.saga_id, saga.team, now, settings)]
     dependants = (saga.steps[name] for name in done.dependants)
     ready = [step.plan for step in dependants if step.unmet == 1 and not step.special]
     if saga.room is None:
@@ -373,7 +373,7 @@ def go_on(saga: Saga, now: int, settings: SagaSettings) -> Events:
             continue
         ended += 1
     if ended and saga.left == ended:
-        return [*events, _aggregate(saga.saga_id, saga.team, now, settings)]
+        return [*events, aggregation(saga.saga_id, saga.team, now, settings)]
     if events:
         return events
     ready = [saga.steps[name].plan for name in islice(saga.ready, settings.wave_max)]
@@ -402,7 +402,8 @@ def _begin(
     return [schedule(saga_id, step, "step", 1, now, settings) for step in ready[:most]]
 
 
-def _aggregate(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:
+def aggregation(saga_id: str, team: str, now: int, settings: SagaSettings) -> StepScheduled:
+    """Return the event that asks the team's leader for the result."""
     return schedule(saga_id, hook(AGGREGATE, team, settings), AGGREGATE, 1, now, settings)
 
 
@@ -428,7 +429,7 @@ def begin(saga_id: str, team: str, plan: Plan, now: int, settings: SagaSettings)
     """Return how a plan is recorded, and what begins of it."""
     recorded = recorded_of(saga_id, plan)
     if not plan.steps:
-        return [recorded, _aggregate(saga_id, team, now, settings)]
+        return [recorded, aggregation(saga_id, team, now, settings)]
     first = [step for step in plan.steps if not step.needs]
     room = plan.max_parallel or None
     return [recorded, *_begin(saga_id, first, room, now, settings)]

@@ -23,6 +23,7 @@ from folkmoot.core.children import (
     StartChild,
     UndoChild,
 )
+from folkmoot.core.forks import NO_FORK
 from folkmoot.core.kernel import Effect, Led, Position, Refused, Tick
 from folkmoot.core.messages import (
     Answer,
@@ -43,6 +44,7 @@ from folkmoot.core.saga import (
     budgets,
     children,
     controlling,
+    forking,
     forward,
     questions,
 )
@@ -64,7 +66,6 @@ from folkmoot.core.saga.settings import SagaSettings
 from folkmoot.core.saga.shape import InvalidPlan
 from folkmoot.core.saga.state import Saga, SagaState, Step
 from folkmoot.core.saga.waiting import TIMED_OUT
-from folkmoot.core.shares import Share
 
 CHILD_INPUTS = (StartChild, UndoChild, CancelChild, PauseChild, ResumeChild, ReleaseChild)
 INPUTS = by_wire_name(
@@ -139,11 +140,12 @@ class SagaMachine:
         if task.saga_id in state.ended:
             return (TaskRejoined(task.saga_id),)
         waits = admission.must_wait(state, task.team, self._settings)
-        problem = self._problem(state, task.team) or _unfit(task.share)
+        problem = self._problem(state, task.team) or _unfit(task)
         if waits:
             problem = problem or admission.no_room(state, self._settings)
         if problem is not None:
             return (TaskRefused(task.saga_id, task.team, problem),)
+        fork = task.fork or NO_FORK
         opened = SagaOpened(
             task.saga_id,
             task.team,
@@ -153,6 +155,8 @@ class SagaMachine:
             task.definition,
             task.plan_hash,
             share=task.share,
+            forked_from=fork.saga_id,
+            forked_at=fork.at,
         )
         if task.plan is not None:
             return self._planned_already(task, opened, now, waits=waits)
@@ -165,11 +169,16 @@ class SagaMachine:
         try:
             plan = parse_plan(task.plan, self._settings)
             check_pinned(plan, task.plan_hash)
+            carried = [] if task.fork is None else [forking.carried(task.saga_id, plan, task.fork)]
         except InvalidPlan as problem:
             return (TaskRefused(task.saga_id, task.team, forward.unfit(problem)),)
         if waits:
-            return (opened, SagaQueued(task.saga_id), forward.recorded_of(task.saga_id, plan))
-        begun = forward.begin(task.saga_id, task.team, plan, now, self._settings)
+            recorded = forward.recorded_of(task.saga_id, plan)
+            return (opened, SagaQueued(task.saga_id), recorded, *carried)
+        if carried:
+            begun = forking.begin(task.team, plan, carried[0], now, self._settings)
+        else:
+            begun = forward.begin(task.saga_id, task.team, plan, now, self._settings)
         return (opened, *begun)
 
     def _problem(self, state: SagaState, team: str) -> Failure | None:
@@ -348,11 +357,14 @@ class SagaMachine:
                 ]
 
 
-def _unfit(share: Share | None) -> Failure | None:
-    if share is None or len(share.tenant) <= TENANT_CHARS_MAX:
-        return None
-    detail = f"the tenant has {len(share.tenant):,} characters, the limit is {TENANT_CHARS_MAX}"
-    return Failure("invalid-tenant", detail, retryable=False)
+def _unfit(task: Task) -> Failure | None:
+    if task.share is not None and (length := len(task.share.tenant)) > TENANT_CHARS_MAX:
+        detail = f"the tenant has {length:,} characters, the limit is {TENANT_CHARS_MAX}"
+        return Failure("invalid-tenant", detail, retryable=False)
+    if task.plan is None and task.fork is not None and task.fork.results:
+        detail = "a fork with results must bring the plan whose steps they are of"
+        return Failure("invalid-plan", detail, retryable=False)
+    return None
 
 
 def _ignored(outcome: Outcome) -> OutcomeIgnored:

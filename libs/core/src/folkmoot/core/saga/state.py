@@ -170,6 +170,7 @@ class Saga:
     `paused_itself`, `paused_with_parent`, or both. While it is `queued` nothing of it
     begins, since there is no place for it yet.
     `tried` are the first attempts that did not succeed.
+    `forked_from` is the saga that it is a fork of, if one, as that was after `forked_at` events.
     """
 
     saga_id: str
@@ -210,6 +211,8 @@ class Saga:
     paused_with_parent: bool = False
     queued: bool = False
     share: Share | None = None
+    forked_from: str = ""
+    forked_at: int = 0
     parent: Parent | None = None
     released: bool = False
     held_at: int = 0

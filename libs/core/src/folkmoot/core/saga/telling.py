@@ -71,10 +71,14 @@ def tell(name: str, data: Mapping[str, Json]) -> str:
     """
     if name == "plan-recorded":
         said = f"the plan has {len(data['steps'])} steps: {', '.join(_ids(data))}"
+    elif name == "results-carried-over":
+        said = f"what was done before is taken over: {', '.join(data['results'])}"
     elif (sentence := _SENTENCES.get(name)) is not None:
         said = sentence.format_map(_Fields(data))
     else:
         said = f"{name.replace('-', ' ')} {data.get('step_id', '')}"
+    if data.get("forked_from"):
+        said += f", from saga {data['forked_from']} as it was after event {data['forked_at']}"
     said = " ".join(said.replace(" ()", "").split())
     return said if len(said) <= SENTENCE_CHARS_MAX else f"{said[: SENTENCE_CHARS_MAX - 1]}…"
 

@@ -11,6 +11,7 @@ from typing import Any
 from folkmoot.core.breaker import BreakerMachine, BreakerSettings
 from folkmoot.core.election import ElectionMachine, ElectionSettings
 from folkmoot.core.event_store import EventStoreMachine, EventStoreSettings
+from folkmoot.core.forks import Fork
 from folkmoot.core.kernel import Effect, Local, Machine, Send
 from folkmoot.core.messages import (
     Address,
@@ -175,11 +176,19 @@ class SagaPlayer:
         if random.random() < 0.1:
             return Task("news", {"again": True}, f"s{random.randrange(self._sagas)}")
         self._sagas += 1
+        if random.random() < 0.1:
+            return self._fork(random)
         team = "news" if luck < 0.98 else "nobody"
         limits = (Budget(tokens=20), Budget(hops=4), Budget(wall_ms=400), Budget(micros=50))
         budget = random.choice((None, None, None, *limits))
         share = Share(random.choice("ab"), random.choice(("high", "normal", "low")))
         return Task(team, {"question": self._sagas}, f"s{self._sagas}", budget=budget, share=share)
+
+    def _fork(self, random: Random) -> Task:
+        steps = [self._step(number, random) for number in range(3)]
+        done = {f"p{number}": [number, 7] for number in range(random.randrange(4))}
+        fork = Fork("s0", 9, done)
+        return Task("news", None, f"s{self._sagas}", plan=steps, fork=fork)
 
     def _control(self, random: Random) -> object:
         if self._questions and random.random() < 0.4:

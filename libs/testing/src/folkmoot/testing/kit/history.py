@@ -75,6 +75,16 @@ class History:
                 found += _events(topic, partition, entries, saga_id)
         return cls(saga_id, sorted(found, key=_order))
 
+    @classmethod
+    def of_streams(cls, recorded: Iterable[Mapping[str, Any]]) -> History:
+        """Return what is in events of the event store's streams, as the commands give them.
+
+        They are one saga's own, and what workers did for it; of each event `stream` says which.
+        """
+        found = [_streamed(each) for each in recorded]
+        assert found, "a history has at least one event"
+        return cls(str(found[0].data["saga_id"]), sorted(found, key=_order))
+
     def save(self, path: Path) -> None:
         """Write it to a file, a line of JSON an event, for `load`."""
         path.write_bytes(b"".join(orjson.dumps(e) + b"\n" for e in self.events))
@@ -204,13 +214,28 @@ def _order(event: Happened) -> tuple[int, bool, str, int]:
     return event.at, event.log != ORCHESTRATOR, event.log, event.offset
 
 
+def _streamed(recorded: Mapping[str, Any]) -> Happened:
+    stream, event = recorded.get("stream", ""), recorded["event"]
+    topic, partition = ORCHESTRATOR, 0
+    if stream.startswith("work-"):
+        _, worker, number = stream.rsplit("/", 2)
+        topic, partition = log(worker), int(number)
+    name = _short_name(event["type"])
+    place = (topic, partition, recorded["offset"])
+    return Happened(recorded["at"], *place, name, event["data"])
+
+
+def _short_name(event_type: str) -> str:
+    return event_type.removeprefix("folkmoot.").rsplit(".v", 1)[0]
+
+
 def _events(
     topic: str, partition: int, entries: Iterable[Accepted], saga_id: str
 ) -> Iterator[Happened]:
     for entry in entries:
         for event in entry.events():
             if event["data"].get("saga_id") == saga_id:
-                name = event["type"].removeprefix("folkmoot.").rsplit(".v", 1)[0]
+                name = _short_name(event["type"])
                 yield Happened(entry.at, topic, partition, entry.offset, name, event["data"])
 
 

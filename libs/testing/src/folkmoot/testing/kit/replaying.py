@@ -10,9 +10,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from folkmoot.contracts.codec import decode_data
+from folkmoot.core.forks import Fork
+from folkmoot.core.messages import Task
+from folkmoot.core.saga.events import SagaOpened
+from folkmoot.core.saga.forking import written
+from folkmoot.core.saga.plan_events import PlanRecorded
 from folkmoot.sdk.agent import Agent, Handler
 from folkmoot.sdk.context import Context, Journal
 from folkmoot.sdk.errors import Permanent, Retryable
@@ -53,18 +59,39 @@ async def replay(recorded: History, agents: Sequence[Agent]) -> list[Difference]
     Raises:
         AssertionError: the recording does not have the saga's beginning and end.
     """
-    opened = recorded.of("saga-opened")
-    assert opened, f"the recording has no beginning of saga {recorded.saga_id}"
+    assert recorded.of("saga-opened"), f"the recording has no beginning of saga {recorded.saga_id}"
     assert recorded.state != "open", f"saga {recorded.saga_id} had not ended when it was recorded"
     player = _Player(recorded)
     async with TestMesh(*(rewired(agent, player.played) for agent in agents)) as mesh:
-        task = opened[0].data
-        saga = await mesh.submit(task["team"], task["input"])
+        saga = await mesh.client.begin(_task(recorded), "replayed")
         await mesh.until(lambda: player.lost or mesh.history(saga).state != "open", FOR_EVER_S)
         today = mesh.history(saga)
     ends = [] if player.lost else [Difference("outcome", recorded.state, today.state)]
     ends += [] if player.lost else [Difference("result", _result(recorded), _result(today))]
     return [*player.lost, *(d for d in [*ends, *_steps(recorded, today)] if d.recorded != d.today)]
+
+
+def _task(recorded: History) -> Task:
+    """Return what the saga was given: a plan too, if its task had brought one."""
+    opened = decode_data(SagaOpened, recorded.of("saga-opened")[0].data)
+    assert isinstance(opened, SagaOpened)
+    task = Task(opened.team, opened.input, budget=opened.budget, definition=opened.definition)
+    planned = recorded.of("plan-recorded")
+    if not planned or recorded.of("step-scheduled", step_id="plan"):
+        return task
+    plan = decode_data(PlanRecorded, planned[0].data)
+    assert isinstance(plan, PlanRecorded)
+    carried = recorded.of("results-carried-over")
+    results = carried[0].data["results"] if carried else {}
+    return replace(
+        task,
+        plan={
+            "steps": [written(step) for step in plan.steps],
+            "max_parallel": plan.max_parallel,
+            "result": plan.result,
+        },
+        fork=Fork(opened.forked_from, opened.forked_at, results) if carried else None,
+    )
 
 
 def _steps(recorded: History, today: History) -> list[Difference]:
