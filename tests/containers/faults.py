@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from folkmoot.contracts.keys import partition_of
 from folkmoot.sdk.client import Saga
-from tests.containers.platform import SERVICES, Platform
+from tests.containers.platform import SERVICES, CommandFailed, Platform
 
 WORKER, TEAM_SHARD = "agent-worker", "folkmoot.team.dossier.log/0"
 BUSY_AGENT = "researcher"
@@ -44,8 +45,12 @@ class Kill(Fault):
     def strike(self, platform: Platform, saga: Saga) -> None:
         shard = f"folkmoot.saga-orchestrator.log/{saga.partition}"
         victim = platform.leader("saga-orchestrator", shard)
-        # -1 spares the sender and the container's init, which then ends as its child did.
-        platform.engine("exec", victim, "sh", "-c", "kill -9 -1")
+        before = platform.process(victim)
+        # -1 spares the sender and the container's init, which then ends as its child did. What ran
+        # the command may end with it, so that its status says nothing.
+        with contextlib.suppress(CommandFailed):
+            platform.engine("exec", victim, "sh", "-c", "kill -9 -1")
+        platform.wait_until_gone(victim, before)
 
 
 class CutOff(Fault):

@@ -141,6 +141,17 @@ class Platform:
             time.sleep(POLL_S)
         raise AssertionError(f"no container of {service} leads {shard}")
 
+    def process(self, container: str) -> str:
+        """Return the process of a container, as this machine numbers it."""
+        return self.engine("inspect", "--format", "{{.State.Pid}}", container).strip()
+
+    def wait_until_gone(self, container: str, process: str) -> None:
+        """Wait until that process is no longer the container's."""
+        until = time.monotonic() + READY_WITHIN_S
+        while self.process(container) == process:
+            assert time.monotonic() < until, f"{container} still runs"
+            time.sleep(POLL_S)
+
     def wait_ready(self) -> float:
         """Return how many seconds it took until every replica of every service was ready."""
         began = time.monotonic()
