@@ -10,8 +10,8 @@ SETUP_INPUTS := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down secrets certificates compose-up compose-down compose-demo logs \
         check fmt lint type layers tidy test unit contract integration e2e deploy-check artefacts \
-        container-test sim chaos crash-points mutants bench-smoke bench-teams bench-failover \
-        bench-restore bench-sagas bench-gate clean
+        audit sbom digests release-check container-test kube-test sim chaos crash-points mutants \
+        bench-smoke bench-teams bench-failover bench-restore bench-sagas bench-gate clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -33,12 +33,16 @@ up: setup ## Start real Kafka and NATS and every service as a process of its own
 down: setup ## Stop what `make up` started
 	@$(BIN)/folkmoot down
 
+PIP_AUDIT := pip-audit==2.10.1
+SBOM ?= dist/folkmoot.cdx.json
+
 # Containers, by Docker or what stands in for it: `make compose-up COMPOSE='podman compose'`.
 COMPOSE ?= docker compose
 ENGINE ?= docker
 
-# With SECURE=1 everybody signs in to the brokers, and may do nothing but its own.
-COMPOSED = $(COMPOSE) -f docker-compose.yml $(if $(SECURE),-f deploy/compose/secure.yml)
+# With SECURE=1 connections to the brokers are encrypted; with RELEASE=1 images are pinned by digest.
+COMPOSED = $(COMPOSE) $(if $(RELEASE),--env-file .env --env-file deploy/compose/release.env) \
+           -f docker-compose.yml $(if $(SECURE),-f deploy/compose/secure.yml)
 
 secrets: setup ## Make a password and an nkey for each user of the brokers, in deploy/secrets
 	@$(BIN)/python -m deploy.secrets
@@ -46,13 +50,13 @@ secrets: setup ## Make a password and an nkey for each user of the brokers, in d
 certificates: setup ## Make an authority and a certificate for the brokers, in deploy/secrets
 	@$(BIN)/python -m deploy.certificates
 
-compose-up: $(if $(SECURE),secrets) ## Build the images, start the whole platform in containers, wait until all is ready
+compose-up: secrets $(if $(SECURE),certificates) ## Build the images, start the whole platform in containers, wait until all is ready
 	@$(COMPOSED) up --build --detach --wait --wait-timeout 180 $(ARGS)
 
 compose-down: ## Stop the containers; ARGS=--volumes deletes what they kept as well
 	@$(COMPOSED) --profile '*' down --remove-orphans $(ARGS)
 
-compose-demo: ## Run the main job in containers; its report goes to ./dossier
+compose-demo: secrets $(if $(SECURE),certificates) ## Run the main job in containers; its report goes to ./dossier
 	@mkdir -p dossier
 	@FOLKMOOT_USER=$$(id -u):$$(id -g) $(COMPOSED) --profile demo run --build --rm demo
 
@@ -105,8 +109,28 @@ deploy-check: setup ## Check what is deployed, without an engine
 artefacts: setup ## Make the generated files anew: metrics and traces pages, dashboards, manifests
 	@$(BIN)/python -m deploy.artefacts
 
+audit: setup ## Look up known vulnerabilities of what is locked; needs the network
+	@$(UV) export --quiet --frozen --all-packages --all-extras --no-emit-workspace \
+	  --format requirements.txt --output-file $(VENV)/locked.txt
+	@$(UV) tool run --quiet --from $(PIP_AUDIT) pip-audit --strict --disable-pip --require-hashes \
+	  --requirement $(VENV)/locked.txt $(ARGS)
+
+sbom: setup ## List the parts of what is shipped, as CycloneDX, in SBOM=FILE
+	@mkdir -p $(dir $(SBOM))
+	@$(UV) export --quiet --frozen --all-packages --all-extras --no-dev \
+	  --format cyclonedx1.5 --preview-features sbom-export > $(SBOM)
+
+digests: ## Pin the images of others by digest, for a release; ARGS="--inspect COMMAND" asks otherwise
+	@$(PYTHON) -m deploy.digests resolve $(ARGS)
+
+release-check: ## See that a release pins every image of others
+	@$(PYTHON) -m deploy.digests check
+
 container-test: setup ## Run the main job in containers while they are killed, cut off and frozen
 	@$(BIN)/python -m tests.containers --compose '$(COMPOSE)' --engine '$(ENGINE)' $(ARGS)
+
+kube-test: setup ## Run the manifests for Kubernetes by `podman play kube`, and the main job in them
+	@$(BIN)/python -m tests.containers.kube $(ARGS)
 
 chaos: setup ## Kill, pause and cut everything for SECONDS, drawn from SEED; ARGS=--help
 	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) \

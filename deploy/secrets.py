@@ -15,7 +15,7 @@ from pathlib import Path
 import nkeys
 
 from deploy.artefacts.access import nkey_variable
-from folkmoot.contracts.access import USERS
+from folkmoot.contracts.access import OUTSIDER, USERS
 
 FOLDER = Path(__file__).parent / "secrets"
 ADMIN = "admin"
@@ -29,6 +29,13 @@ KafkaServer {{
 }};
 """
 """The one user that Kafka knows from the start: it makes the others."""
+
+SIGN_IN = """\
+export FOLKMOOT_BUS_USER={user}
+export FOLKMOOT_BUS_PASSWORD={password}
+export FOLKMOOT_BUS_NKEY={nkey}
+"""
+"""What a shell reads to sign in from this machine."""
 
 
 def new_seed() -> str:
@@ -48,7 +55,11 @@ def make(folder: Path = FOLDER) -> None:
     passwords, public = {}, {}
     for user in (*USERS, ADMIN):
         passwords[user] = _kept(folder / f"{user}.password", secrets.token_urlsafe(PASSWORD_BYTES))
-        public[nkey_variable(user)] = public_key(_kept(folder / f"{user}.nkey", new_seed()))
+        seed = _kept(folder / f"{user}.nkey", new_seed())
+        public[nkey_variable(user)] = public_key(seed)
+        if user == OUTSIDER:
+            signing_in = SIGN_IN.format(user=user, password=passwords[user], nkey=seed)
+            _write(folder / f"{user}.env", signing_in)
     admin = passwords.pop(ADMIN)
     _write(folder / "kafka_jaas.conf", JAAS.format(password=admin))
     _write(folder / "passwords.json", json.dumps(passwords, indent=1))

@@ -315,6 +315,26 @@ BUS = Dashboard(
             },
             "Beats come every third of a ttl, so more than a ttl is an outage.",
         ),
+        Panel(
+            "Refused by the brokers",
+            "short",
+            {
+                "{{service}} {{instance}} {{broker}}": "sum by (service, instance, broker) "
+                f"(folkmoot_bus_refusals_total{{{_SERVICE}}})"
+            },
+            "Since each process began. One is one too many.",
+        ),
+        Panel(
+            "Index behind the logs",
+            "s",
+            {"{{instance}}": "max by (instance) (folkmoot_index_age_seconds)"},
+            "How long ago a record was seen that has not been taken in since.",
+        ),
+        Panel(
+            "Records that the index lacks",
+            "short",
+            {"{{instance}}": "max by (instance) (folkmoot_index_lag)"},
+        ),
     ),
     {"service": "folkmoot_term"},
 )

@@ -9,6 +9,7 @@ from deploy.artefacts import (
     access,
     dashboards,
     kustomized,
+    licences,
     metrics_page,
     strimzi,
     traces_page,
@@ -21,6 +22,7 @@ PARTS: tuple[Callable[[], dict[str, str]], ...] = (
     traces_page.files,
     dashboards.files,
     access.files,
+    licences.files,
     strimzi.files,
     kustomized.files,  # last: it is made from what others make
 )

@@ -29,6 +29,7 @@ TABLE = ("| metric | kind | unit | told by | labels | meaning |", "| --- " * 6 +
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "Every service": (),
+    "event-store": ("event-store",),
     "saga-orchestrator": ("saga-orchestrator",),
     "breaker-proxy": ("breaker-proxy",),
     "election": ("election",),

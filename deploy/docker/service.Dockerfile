@@ -4,7 +4,13 @@
 # the service's own: `folkmoot` brings the command and the demo's agents too.
 ARG PYTHON_IMAGE=python:3.13-slim
 
-FROM ${PYTHON_IMAGE} AS build
+# Python's own modules, compiled: its image brings only their sources, and a container that may not
+# write would compile them again at each start and each health check.
+FROM ${PYTHON_IMAGE} AS python
+RUN python -m compileall -q -j 0 -x '/(test|tests|idlelib|lib2to3|turtledemo|site-packages|dist-packages)/' \
+    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+
+FROM python AS build
 ARG UV_VERSION=0.13.9
 RUN pip install --no-cache-dir --root-user-action=ignore "uv==${UV_VERSION}"
 ENV UV_PROJECT_ENVIRONMENT=/opt/venv \
@@ -30,7 +36,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
  && ln -s "folkmoot-${SERVICE}" /opt/venv/bin/folkmoot-service \
  && install -d /opt/data
 
-FROM ${PYTHON_IMAGE}
+FROM python
 COPY --from=build /opt/venv /opt/venv
 # A volume mounted here belongs to the service's user, as this folder does.
 COPY --from=build --chown=10001:10001 /opt/data /var/lib/folkmoot

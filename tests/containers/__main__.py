@@ -19,15 +19,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy import secrets
+from deploy import certificates, secrets
 from folkmoot.contracts.access import OUTSIDER
 from tests.containers.faults import FAULTS
 from tests.containers.job import Finished, run
-from tests.containers.platform import SERVICES, Platform
+from tests.containers.platform import SECURE, SERVICES, Platform
+from tests.containers.secrecy import see_that_secrets_are_ones_own
 
 PROJECT = "folkmoot-test"
 FILES = ("docker-compose.yml",)
-SECURE_FILES = (*FILES, "deploy/compose/secure.yml")
+SECURE_FILES = (*FILES, SECURE)
 SCALE = dict.fromkeys((*SERVICES, "agent-worker"), 2)
 
 
@@ -36,7 +37,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--compose", default="docker compose", help="the Compose client")
     parser.add_argument("--engine", default="docker", help="the engine's command, or podman")
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
-    parser.add_argument("--secure", action="store_true", help="with everybody signed in")
+    parser.add_argument("--secure", action="store_true", help="with encrypted connections")
+    parser.add_argument("--chaos", action="store_true", help="beside replicas that crash")
+    parser.add_argument("--traces", action="store_true", help="see each job's trace in Jaeger")
     parser.add_argument("--keep", action="store_true", help="leave everything running")
     parser.add_argument("--logs", type=Path, help="write the containers' logs here in the end")
     return parser.parse_args()
@@ -48,18 +51,19 @@ def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console = Console(highlight=False, soft_wrap=True)
     files = SECURE_FILES if asked.secure else FILES
-    if asked.secure:
-        _sign_in_as(OUTSIDER)
+    _sign_in_as(OUTSIDER, asked.secure)
     compose, engine = shlex.split(asked.compose), shlex.split(asked.engine)
-    platform = Platform(compose, engine, PROJECT, SCALE, files)
+    profiles = ("chaos",) if asked.chaos else ()
+    platform = Platform(compose, engine, PROJECT, SCALE, files, profiles)
     platform.down()
     with _timed(console, "build of all images"):
         platform.build()
     try:
         with _timed(console, "up, until all are healthy"):
             platform.up()
+        see_that_secrets_are_ones_own(platform)
         for name in asked.only:
-            _tell(console, asyncio.run(run(platform, FAULTS[name]())))
+            _tell(console, asyncio.run(run(platform, name, FAULTS[name](), asked.traces)))
     finally:
         if asked.logs is not None:
             asked.logs.write_text(platform.compose("logs", "--no-color", "--timestamps"))
@@ -71,9 +75,12 @@ def main() -> int:
     return 1 if left else 0
 
 
-def _sign_in_as(user: str) -> None:
+def _sign_in_as(user: str, encrypted: bool) -> None:
     """Let this process submit as a program outside does."""
     secrets.make()
+    if encrypted:
+        certificates.make()
+        os.environ["FOLKMOOT_BUS_CA"] = str(secrets.FOLDER / "ca.pem")
     os.environ["FOLKMOOT_BUS_USER"] = user
     os.environ["FOLKMOOT_BUS_PASSWORD"] = (secrets.FOLDER / f"{user}.password").read_text()
     os.environ["FOLKMOOT_BUS_NKEY"] = (secrets.FOLDER / f"{user}.nkey").read_text()
@@ -88,6 +95,7 @@ def _timed(console: Console, what: str) -> Iterator[None]:
 
 def _tell(console: Console, job: Finished) -> None:
     checked = f"{job.packages} packages, {job.verified} claims"
+    checked += f", one trace of {job.spans} spans" if job.spans else ""
     console.print(f"| {job.fault} | {job.took_s:.1f} s | {job.ready_s:.1f} s | {checked} |")
 
 

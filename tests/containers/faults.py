@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from folkmoot.contracts.keys import partition_of
 from folkmoot.sdk.client import Saga
-from tests.containers.platform import Platform
+from tests.containers.platform import SERVICES, CommandFailed, Platform
 
 WORKER, TEAM_SHARD = "agent-worker", "folkmoot.team.dossier.log/0"
 BUSY_AGENT = "researcher"
@@ -43,8 +45,12 @@ class Kill(Fault):
     def strike(self, platform: Platform, saga: Saga) -> None:
         shard = f"folkmoot.saga-orchestrator.log/{saga.partition}"
         victim = platform.leader("saga-orchestrator", shard)
-        # -1 spares the sender and the container's init, which then ends as its child did.
-        platform.engine("exec", victim, "sh", "-c", "kill -9 -1")
+        before = platform.process(victim)
+        # -1 spares the sender and the container's init, which then ends as its child did. What ran
+        # the command may end with it, so that its status says nothing.
+        with contextlib.suppress(CommandFailed):
+            platform.engine("exec", victim, "sh", "-c", "kill -9 -1")
+        platform.wait_until_gone(victim, before)
 
 
 class CutOff(Fault):
@@ -75,22 +81,25 @@ class Pause(Fault):
         platform.engine("unpause", self._victim)
 
 
-class RestartKafka(Fault):
-    """The log is away for some seconds."""
+class Restart(Fault):
+    """All containers of a service are restarted: the log, the gossip, or what only watches."""
 
-    name = "restart of Kafka"
-
-    def strike(self, platform: Platform, saga: Saga) -> None:
-        platform.compose("restart", "kafka")
-
-
-class RestartNats(Fault):
-    """Gossip is away for a moment, and what was on its way is lost."""
-
-    name = "restart of NATS"
+    def __init__(self, service: str, name: str) -> None:
+        self._service, self.name = service, name
 
     def strike(self, platform: Platform, saga: Saga) -> None:
-        platform.compose("restart", "nats")
+        platform.compose("restart", self._service)
+
+
+class RestartLeader(Fault):
+    """The replica that leads is asked to stop, hands over, and comes back."""
+
+    def __init__(self, service: str, shard: str) -> None:
+        self._service, self._shard = service, shard
+        self.name = f"restart of the {service} that leads {shard}"
+
+    def strike(self, platform: Platform, saga: Saga) -> None:
+        platform.engine("restart", platform.leader(self._service, self._shard))
 
 
 FAULTS: Mapping[str, Callable[[], Fault]] = {
@@ -98,6 +107,12 @@ FAULTS: Mapping[str, Callable[[], Fault]] = {
     "kill": Kill,
     "cut": CutOff,
     "pause": Pause,
-    "kafka": RestartKafka,
-    "nats": RestartNats,
+    "kafka": partial(Restart, "kafka", "restart of Kafka"),
+    "nats": partial(Restart, "nats", "restart of NATS"),
+    "jaeger": partial(Restart, "jaeger", "restart of Jaeger"),
+    **{
+        service: partial(RestartLeader, service, f"folkmoot.{service}.log/0")
+        for service in SERVICES
+    },
+    WORKER: partial(RestartLeader, WORKER, TEAM_SHARD),
 }

@@ -13,6 +13,7 @@ from folkmoot.sdk.client import Client, Saga
 from folkmoot.sdk.errors import NoAnswer
 from tests.containers.faults import Fault
 from tests.containers.platform import Platform
+from tests.containers.traces import see_one_trace
 
 TEAM = "dossier"
 PACE_MS = 400
@@ -33,15 +34,16 @@ class Finished:
     ready_s: float
     packages: int
     verified: int
+    spans: int
 
 
-async def run(platform: Platform, fault: Fault) -> Finished:
+async def run(platform: Platform, name: str, fault: Fault, traced: bool = False) -> Finished:
     """Run one job, with the fault in mid-step, and see that it ended right and all healed.
 
     Raises:
         AssertionError: it did not.
     """
-    folder = f"/var/lib/folkmoot/{type(fault).__name__.lower()}"
+    folder = f"/var/lib/folkmoot/{name}"
     began = time.monotonic()
     async with Client.connect(platform.address) as client:
         saga = await client.submit(
@@ -57,7 +59,9 @@ async def run(platform: Platform, fault: Fault) -> Finished:
         ready_s = await asyncio.to_thread(platform.wait_ready)
         await _judge(saga, result)
     _see_report(platform, folder)
-    return Finished(fault.name, took_s, ready_s, result["packages"], result["verified"])
+    spans = see_one_trace(platform, saga.saga_id) if traced else ()
+    found = result["packages"], result["verified"], len(spans)
+    return Finished(fault.name, took_s, ready_s, *found)
 
 
 async def _under_way(saga: Saga) -> None:

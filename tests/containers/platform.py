@@ -27,6 +27,7 @@ PATIENT = {
 }
 """Faults are to be told from a machine that is merely busy: longer silences, and fewer shards."""
 
+SECURE = "deploy/compose/secure.yml"
 PROBE = ("python", "-m", "folkmoot.runtime.probe", "ready")
 
 POLL_S = 0.25
@@ -48,6 +49,7 @@ class Platform:
     project: str
     scale: Mapping[str, int]
     files: Sequence[str] = ("docker-compose.yml",)
+    profiles: Sequence[str] = ()
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -57,14 +59,16 @@ class Platform:
     @property
     def address(self) -> str:
         """The bus, as this machine reaches it."""
-        ports = self.environment
-        return f"kafka://localhost:{ports['KAFKA_PORT']}?nats=nats://localhost:{ports['NATS_PORT']}"
+        kafka, nats = (self.environment[name] for name in ("KAFKA_PORT", "NATS_PORT"))
+        scheme = "tls" if SECURE in self.files else "nats"
+        return f"kafka://localhost:{kafka}?nats={scheme}://localhost:{nats}"
 
     def compose(self, *arguments: str) -> str:
         """Run the Compose client on the project, and return what it printed."""
         files = [word for name in self.files for word in ("--file", name)]
-        project = ["--project-name", self.project]
-        return self._run([*self.compose_command, *files, *project, *arguments])
+        chosen = ["--project-name", self.project]
+        chosen += [word for name in self.profiles for word in ("--profile", name)]
+        return self._run([*self.compose_command, *files, *chosen, *arguments])
 
     def engine(self, *arguments: str) -> str:
         """Run the engine's command, and return what it printed."""
@@ -136,6 +140,17 @@ class Platform:
                     return container
             time.sleep(POLL_S)
         raise AssertionError(f"no container of {service} leads {shard}")
+
+    def process(self, container: str) -> str:
+        """Return the process of a container, as this machine numbers it."""
+        return self.engine("inspect", "--format", "{{.State.Pid}}", container).strip()
+
+    def wait_until_gone(self, container: str, process: str) -> None:
+        """Wait until that process is no longer the container's."""
+        until = time.monotonic() + READY_WITHIN_S
+        while self.process(container) == process:
+            assert time.monotonic() < until, f"{container} still runs"
+            time.sleep(POLL_S)
 
     def wait_ready(self) -> float:
         """Return how many seconds it took until every replica of every service was ready."""

@@ -10,7 +10,10 @@ import orjson
 import pytest
 
 from folkmoot import Client
-from folkmoot.bus.ports import Record
+from folkmoot.bus import connect
+from folkmoot.bus.credentials import Credentials
+from folkmoot.bus.nats import NatsGossip
+from folkmoot.bus.ports import Bus, Record, Refusals
 from folkmoot.contracts import subjects
 from folkmoot.contracts.codec import encode_record
 from folkmoot.core.crdt import encode
@@ -20,11 +23,14 @@ from folkmoot.core.messages import TASKS, ConfigureTeam, inbox, log
 from folkmoot.core.saga import SagaSettings
 from folkmoot.mesh import Mesh
 from folkmoot.runtime.clock import SystemClock
+from folkmoot.runtime.service import Service
 from folkmoot.saga_orchestrator.settings import SagaOrchestratorServiceSettings
 from folkmoot.sdk.election.configuring import configure_team
 from folkmoot.sdk.knowledge import Knowledge
+from tests.conftest import served
 from tests.deploy.office import QUICK, meshed
 from tests.deploy.watching import watched
+from tests.integration.access.locked import LockedNats
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -167,6 +173,30 @@ async def test_a_replica_that_knows_otherwise(tmp_path: Path) -> None:
         contradicting = asyncio.create_task(contradict())
         await prometheus.fires("FolkmootKnowledgeDiverged")
         contradicting.cancel()
+
+
+async def test_a_log_that_is_indexed_no_further(tmp_path: Path) -> None:
+    async with meshed(tmp_path) as (mesh, prometheus):
+        assert (await prometheus.query("folkmoot_index_age_seconds < 5")) != []
+        await append(mesh, log("breaker-proxy"), Record(b"scribble"))
+        await prometheus.fires("FolkmootIndexBehind")
+
+
+async def test_a_process_that_is_refused_something(tmp_path: Path) -> None:
+    nats, refusals = LockedNats(tmp_path / "nats"), Refusals()
+    options = Credentials("election", nkey=nats.seeds["election"]).nats()
+    with served(nats, tmp_path):
+        gossip = await NatsGossip.connect([nats.address], refusals=refusals, **options)
+        connected = await connect(f"embedded:{tmp_path}/log.db")
+        bus = Bus(connected.log, gossip, nats.address, refusals)
+        service = Service("election", bus, SystemClock(), [])
+        async with watched(tmp_path, [service]) as (prometheus, _):
+            assert await prometheus.alerts("FolkmootRefused") == []
+            await gossip.publish(subjects.gossip("somebody", "seen"), b"lies")
+            await prometheus.fires("FolkmootRefused", service="election", broker="nats")
+            assert not service.health().ready
+        await bus.close()
+        await connected.close()
 
 
 async def test_a_process_that_is_gone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,27 @@ def test_nobody_there_is_not_ready(
     monkeypatch.setenv("FOLKMOOT_HTTP_PORT", str(port))
     assert main([]) == EXIT_NOT
     assert f"nothing answers on port {port}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("said", [b"", b"hello\n", b"HTTP/1.1 fine\r\n\r\n"])
+def test_who_speaks_otherwise_is_not_ready(
+    said: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        thread = threading.Thread(target=answer_once, args=(stranger, said))
+        thread.start()
+        port = stranger.getsockname()[1]
+        monkeypatch.setenv("FOLKMOOT_HTTP_PORT", str(port))
+        assert main([]) == EXIT_NOT
+        thread.join()
+    assert f"nothing answers on port {port}" in capsys.readouterr().out
+
+
+def answer_once(stranger: socket.socket, said: bytes) -> None:
+    caller, _ = stranger.accept()
+    with caller:
+        caller.recv(1024)
+        caller.sendall(said)
 
 
 def test_what_cannot_be_asked_is_refused() -> None:

@@ -60,7 +60,8 @@ class MetricRule:
 
 _ALL = ("election", "event-store", "saga-orchestrator", "breaker-proxy", "agent-worker")
 _TRACED = ("saga-orchestrator", "breaker-proxy", "agent-worker")
-_SAGAS, _BREAKERS, _ELECTION, _WORKER = (
+_STORE, _SAGAS, _BREAKERS, _ELECTION, _WORKER = (
+    ("event-store",),
     ("saga-orchestrator",),
     ("breaker-proxy",),
     ("election",),
@@ -149,6 +150,16 @@ REGISTRY: tuple[MetricRule, ...] = (
     MetricRule(
         "folkmoot_bus_refusals_total", "counter", "refusals", ("service", "broker"),
         "What Kafka and NATS did not let this process do; one is one too many", "process", _ALL,
+    ),
+    MetricRule(
+        "folkmoot_index_lag", "gauge", "records", ("service",),
+        "Records of all logs that the index has not taken in, as of the last look", "process",
+        _STORE,
+    ),
+    MetricRule(
+        "folkmoot_index_age_seconds", "gauge", "seconds", ("service",),
+        "How long ago a log record was seen that the index has not taken in since", "process",
+        _STORE,
     ),
     _of(
         _SAGAS, "sagas_open", "gauge", "sagas",

@@ -11,6 +11,7 @@ from folkmoot.contracts.keys import partition_of
 from folkmoot.core.event_store import EventStoreMachine
 from folkmoot.event_store.handlers import Indexer, answer_queries
 from folkmoot.event_store.index import Index
+from folkmoot.event_store.metrics import IndexMeasure
 from folkmoot.event_store.settings import EventStoreServiceSettings
 from folkmoot.runtime.clock import Clock
 from folkmoot.runtime.service import Service, announcer
@@ -42,6 +43,7 @@ async def service(bus: Bus, settings: EventStoreServiceSettings, clock: Clock) -
         clock,
         announcer(bus),
     )
+    measure = IndexMeasure(clock)
 
     async def serve_index() -> None:
         with tempfile.TemporaryDirectory(prefix="folkmoot-index-") as temporary:
@@ -50,7 +52,7 @@ async def service(bus: Bus, settings: EventStoreServiceSettings, clock: Clock) -
             index = Index(folder)
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(Indexer(bus, index).run())
+                    tasks.create_task(Indexer(bus, index, measure).run())
                     tasks.create_task(answer_queries(bus, index))
             finally:
                 index.close()
@@ -62,4 +64,5 @@ async def service(bus: Bus, settings: EventStoreServiceSettings, clock: Clock) -
         made.replicas,
         jobs=(made.presence.run, serve_index),
         on_stop=made.presence.leave,
+        measures=(measure,),
     )

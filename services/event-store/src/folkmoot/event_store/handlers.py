@@ -15,6 +15,7 @@ from folkmoot.event_store.errors import IndexUnavailable
 from folkmoot.event_store.following import Follower
 from folkmoot.event_store.gathering import Gathering
 from folkmoot.event_store.index import Index
+from folkmoot.event_store.metrics import IndexMeasure
 from folkmoot.event_store.queries import answer
 
 READ_RECORDS_MAX = 2_000
@@ -24,14 +25,18 @@ DISCOVER_EVERY_S = 0.5
 
 RETRY_S = 1.0
 
+LOOK_EVERY_S, LOOK_EVERY_MAX_S = 5.0, 30.0
+LOOK_SHARE = 10
+"""Between two looks at where all logs end: so many times what a look takes, within these bounds."""
+
 logger = logging.getLogger(__name__)
 
 
 class Indexer:
     """Keeps the index up with all logs of a bus."""
 
-    def __init__(self, bus: Bus, index: Index) -> None:
-        self._bus, self._index = bus, index
+    def __init__(self, bus: Bus, index: Index, measure: IndexMeasure) -> None:
+        self._bus, self._index, self._measure = bus, index, measure
         self._gathering = Gathering(index)
         self._followed: set[tuple[str, int]] = set()
 
@@ -39,6 +44,7 @@ class Indexer:
         """Follow every log, those that appear later included."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._gathering.run())
+            tasks.create_task(self._look())
             while True:
                 for log in await self._new_logs():
                     self._followed.add(log)
@@ -52,6 +58,19 @@ class Indexer:
             logger.warning("cannot look for new logs: %s", error)
             return []
         return [log for log in log_partitions(topics) if log not in self._followed]
+
+    async def _look(self) -> None:
+        """Look again and again at how far the index is behind; it becomes older meanwhile."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                ends = {log: await self._bus.log.end_offset(*log) for log in [*self._followed]}
+                self._measure.note(ends, {log: self._index.cursor(log) for log in ends})
+            except BusError as error:
+                logger.warning("cannot see how far the index is behind: %s", error)
+            pause = LOOK_SHARE * (loop.time() - began)
+            await asyncio.sleep(min(max(LOOK_EVERY_S, pause), LOOK_EVERY_MAX_S))
 
     async def _follow(self, topic: str, partition: int) -> None:
         while True:
