@@ -9,6 +9,7 @@ import pytest
 from saga_driver import TEAM, Driver, step
 
 from folkmoot.core.children import child_id_of
+from folkmoot.core.forks import Fork
 from folkmoot.core.messages import (
     Budget,
     CancelSaga,
@@ -134,6 +135,20 @@ def test_a_task_that_brings_its_plan_waits_with_it() -> None:
     assert states(driver)["s2"] == "queued"
     assert end(driver) == ["s2"]
     assert [call.step_id for call in driver.calls if call.saga_id == "s2"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("results", "begin"), [({"a": 1}, ["b"]), ({"a": 1, "b": 2}, ["aggregate"])]
+)
+def test_a_fork_waits_with_what_was_done(results: dict[str, Any], begin: list[str]) -> None:
+    fork = Fork("s0", 7, results)
+    driver = crowded(ONE, task("s2", plan=[step("a"), step("b", "a")], fork=fork))
+    assert states(driver) == {"s1": "planning", "s2": "queued"}
+    assert [call.saga_id for call in driver.calls] == ["s1"]
+    assert end(driver) == ["s2"]
+    driver.pass_time(0)
+    assert [call.step_id for call in driver.calls if call.saga_id == "s2"] == begin
+    assert driver.replayed() == driver.state
 
 
 def test_a_plan_without_steps_waits_as_well() -> None:
