@@ -162,3 +162,14 @@ def test_a_recorded_saga_of_its_own_is_written_as_it_was() -> None:
     child = {"id": "a", "name": "trip", "agent": "travel", "child": True}
     parsed = parse_plan([child], SagaSettings())
     assert parse_plan([written(parsed.steps[0])], SagaSettings()) == parsed
+
+
+def test_a_fork_that_is_done_waits_for_its_place_too() -> None:
+    driver = Driver(SagaSettings(sagas_at_once=1))
+    driver.open_with(step("x"), saga_id="s9")
+    done = {"a": 1, "b": 2, "c": 3, "d": 4}
+    driver.give(Task(TEAM, None, "s1", plan=PLAN, fork=Fork("s0", 7, done)))
+    driver.succeed("x", saga_id="s9")
+    driver.succeed("aggregate", saga_id="s9")
+    driver.pass_time(0)
+    assert driver.call("aggregate").recorded == done
