@@ -25,7 +25,7 @@ DISCOVER_EVERY_S = 0.5
 
 RETRY_S = 1.0
 
-LOOK_EVERY_S, LOOK_EVERY_MAX_S = 5.0, 30.0
+LOOK_EVERY_S, LOOK_EVERY_MAX_S = 2.5, 30.0
 LOOK_SHARE = 10
 """Between two looks at where all logs end: so many times what a look takes, within these bounds."""
 
