@@ -248,7 +248,7 @@ DEFECTS: list[tuple[str, Plant]] = [
     ("I7", nobody_claims),
     ("I0", gossip_is_not_understood),
     ("time", log_time_is_not_clamped),
-    ("I8", damaged_snapshots_are_used),
+    ("I4", damaged_snapshots_are_used),
     ("I8", unknown_events_are_skipped),
     ("I7", who_is_outdated_does_not_say_so),
 ]

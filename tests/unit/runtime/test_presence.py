@@ -255,7 +255,10 @@ async def test_who_is_silent_for_two_ttls_is_forgotten_and_who_leaves_at_once() 
     await eventually(lambda: sorted(a.members()) == ["a", "c"])
     await asyncio.sleep(1)
     assert sorted(a.members()) == ["a", "c"]
+    assert a.follows("c", 1)
     running[2].cancel()
+    await eventually(lambda: not a.follows("c", 1), 1)
+    assert sorted(a.members()) == ["a", "c"], "it is not handed a shard, and may still claim one"
     await eventually(lambda: list(a.members()) == ["a"], 1)
     for task in running:
         task.cancel()

@@ -62,9 +62,14 @@ class Presence:
         return [self.member, *(name for name, heard in self._heard.items() if heard.at >= since)]
 
     def follows(self, member: str, partition: int) -> bool:
-        """Whether `member` said that it has read the shard to its end."""
+        """Whether `member` said within a ttl that it has read the shard to its end.
+
+        Who led before and died may still count as present when its successor has had its tenure.
+        """
         heard = self._heard.get(member)
-        return heard is not None and partition in heard.following
+        if heard is None or self._clock.monotonic() - heard.at > self._timing.ttl_ms:
+            return False
+        return partition in heard.following
 
     # -- telling and hearing ----------------------------------------------------------------
 
