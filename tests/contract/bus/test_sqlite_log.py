@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -209,3 +211,23 @@ async def test_the_loop_goes_on_while_the_disk_is_slow(
         while not appending.done():
             ticked.release()
             await asyncio.sleep(0.001)
+
+
+async def test_only_the_loop_closes_what_only_the_loop_reads(tmp_path: Path) -> None:
+    log = await SqliteLog.open(tmp_path / "log.db")
+    await log.create_topics([Topic("t", 1)])
+    await log.tail("t", 0, 0)
+    kept, reader = log._store, log._store._reader
+    closed_by: list[int] = []
+
+    class Watched:
+        """The reader, and who closes it."""
+
+        def close(self) -> None:
+            closed_by.append(threading.get_ident())
+            reader.close()
+
+    kept._reader = cast("sqlite3.Connection", Watched())
+    await log.close()
+    assert closed_by == [threading.get_ident()]
+    kept._deliver(writer.FOREIGN)  # a late word of the writer's: nothing is read any more

@@ -74,6 +74,7 @@ class Store:
         self._shards: dict[tuple[str, int], Shard] = {}
         self._by_id: dict[int, Shard] = {}
         self._reader = reader
+        self._closed = False
         self._writer = Writer(writer, path, now, self._deliver)
 
     @classmethod
@@ -85,14 +86,21 @@ class Store:
         try:
             await store.forget_tombstones(now() - TOMBSTONES_KEPT_MS)
         except BaseException:
-            await asyncio.to_thread(store.close)
+            await store.close()
             raise
         return store
 
-    def close(self) -> None:
-        """Write what is queued and close the file. Blocks; the store is of no use afterwards."""
-        self._writer.close()
-        self._reader.close()
+    async def close(self) -> None:
+        """Write what is queued and close the file; the store is of no use afterwards.
+
+        The loop alone uses the reader, and so the loop closes it: SQLite does not survive that one
+        thread closes what another one is just asking.
+        """
+        try:
+            await asyncio.to_thread(self._writer.close)
+        finally:
+            self._closed = True
+            self._reader.close()
 
     def shard(self, topic: str, partition: int) -> Shard:
         """Return the partition, or raise `UnknownTopic`."""
@@ -211,7 +219,7 @@ class Store:
                 self._notice_foreign_writes()
 
     def _notice_foreign_writes(self) -> None:
-        for shard in self._by_id.values():
+        for shard in () if self._closed else self._by_id.values():
             try:
                 self.end(shard)
             except BusError as error:
@@ -279,4 +287,4 @@ class Lease:
             if users > 1:
                 opened.stores[self.key] = (store, users - 1)
             else:
-                await asyncio.to_thread(store.close)
+                await store.close()
