@@ -33,6 +33,19 @@ async def test_a_plain_run_writes_a_verified_report(tmp_path: Path) -> None:
     assert run.told["counters"]["pages-read"] > 0
 
 
+async def test_a_second_run_begins_from_nothing(tmp_path: Path) -> None:
+    first = demo(tmp_path)
+    left = tmp_path / ".folkmoot" / "demo.db.blobs" / "of-the-first"
+    left.parent.mkdir(exist_ok=True)
+    left.touch()
+    second = demo(tmp_path)
+    assert (second.status, second.complaints) == (0, "")
+    assert second.saga_id != first.saga_id
+    history = await read_history(second.address)
+    assert [event.data["saga_id"] for event in history.of("saga-opened")] == [second.saga_id]
+    assert not left.exists()
+
+
 @pytest.mark.parametrize("whom", ["leader", "worker"])
 async def test_a_member_dies_and_the_same_plan_goes_on(tmp_path: Path, whom: str) -> None:
     run = demo(tmp_path, "--kill", whom)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -234,7 +235,10 @@ def _begin(options: DemoOptions, note: Path, key: str) -> None:
     options.data.mkdir(parents=True, exist_ok=True)
     if options.bus == "embedded":
         for path in options.data.glob(f"{DATABASE}*"):
-            path.unlink()
+            if path.is_dir():  # the values that are too large for the file
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     asked: dict[str, object] = {
         "key": key,
         "out": str(options.out.absolute()),
