@@ -50,6 +50,17 @@ def test_one_voice_is_enough_to_know_that_others_are_silent() -> None:
     assert moot.leader() == "b"
 
 
+@pytest.mark.parametrize(("unheard_ms", "leader"), [(66, "b"), (67, "a")])
+def test_two_thirds_of_a_ttl_are_not_rounded(unheard_ms: int, leader: str) -> None:
+    """Of 100 ms they are more than 66: with that, somebody was heard lately enough."""
+    moot = Moot()
+    moot.join("a", session_ttl_ms=100)
+    moot.join("b", session_ttl_ms=100)
+    moot.hear(BeatSession("b"), after_ms=100 - unheard_ms)
+    moot.hear(Tick(), after_ms=unheard_ms)
+    assert moot.leader() == leader
+
+
 @pytest.mark.parametrize("age_ms", range(0, TTL_MS // 3 + 1, 50))
 @pytest.mark.parametrize("jump_ms", [*range(0, 2 * TTL_MS, 100), 3_600_000])
 def test_a_clock_that_is_set_forward_ends_no_session_that_is_in_order(

@@ -211,9 +211,8 @@ class ElectionMachine:
         It was paused, is cut off from its inbox, or its clock was set forward. Then a dead member
         is not told from a live one, and all of them get another ttl, but not time and again.
         """
-        lately_ms = ttl_ms * DEAF_AFTER_BEATS // BEATS_PER_TTL
-        since_mercy_ms = now - state.extended_at
-        return now - state.heard_at >= lately_ms and since_mercy_ms >= MERCY_EVERY_TTLS * ttl_ms
+        unheard = (now - state.heard_at) * BEATS_PER_TTL >= ttl_ms * DEAF_AFTER_BEATS
+        return unheard and now - state.extended_at >= MERCY_EVERY_TTLS * ttl_ms
 
     def _name_successors(self, state: ElectionState, now: int) -> Events:
         due = state.tenures.due(now, self._settings.events_per_decision_max)
