@@ -23,13 +23,12 @@ from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
     UnknownTopicOrPartitionError,
-    for_code,
 )
 
 from folkmoot.bus.cancelling import leave
 from folkmoot.bus.kafka.admin import Admin
 from folkmoot.bus.kafka.brokers import LOST, REQUEST_TIMEOUT_MS, Brokers
-from folkmoot.bus.kafka.clients import leader_of, refresh
+from folkmoot.bus.kafka.clients import RETRY_S, check, is_passing, leader_of, refresh
 from folkmoot.bus.kafka.producers import SEQUENCES, Producer
 from folkmoot.bus.limits import check_records, size_of
 from folkmoot.bus.ports import (
@@ -42,7 +41,6 @@ from folkmoot.bus.ports import (
 
 BATCH_BYTES = 1_000_000  # a little less than what a broker takes by default in one batch
 APPEND_TIMEOUT_S = 10.0  # longer than a fail-over between brokers takes
-RETRY_S = 0.1  # before a batch is sent again: brokers that fail over have more to do
 
 
 @dataclass(slots=True, eq=False)
@@ -216,14 +214,12 @@ class Lane:
         try:
             node = await leader_of(producer.client, place, APPEND_TIMEOUT_S)
             produced = await producer.produce(node, place, batch)
+            check(produced.code, f"appending to {place}")
         except LOST as error:
-            if getattr(error, "retriable", True):
-                return None
-            raise
-        problem = for_code(produced.code)
-        if produced.code and not problem.retriable:
-            raise problem(f"appending to {place}")
-        return None if produced.code else produced.offset
+            if not is_passing(error):
+                raise
+            return None
+        return produced.offset
 
     def _fail(self, error: BusError, calls: Sequence[Call]) -> None:
         for call in calls:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
@@ -14,21 +16,27 @@ from aiokafka.errors import (
     KafkaConnectionError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
+    for_code,
 )
 
-from folkmoot.bus.cancelling import begun
+from folkmoot.bus.cancelling import begun, leave
 from folkmoot.bus.kafka.brokers import LOST, Brokers
 
-ASK_AGAIN_S = 0.1  # who leads a partition: an election among brokers takes longer, a lookup less
+RETRY_S = 0.1  # before a request is sent again: brokers that fail over have more to do
 
 log = logging.getLogger(__name__)
 
 
-async def start_client(brokers: Brokers) -> AIOKafkaClient:
-    """Return a client that has reached a broker."""
+@asynccontextmanager
+async def starting_client(brokers: Brokers) -> AsyncIterator[AIOKafkaClient]:
+    """Give a client that has reached a broker, to be made ready; closed unless that succeeds."""
     client = AIOKafkaClient(**brokers.client())
     await begun(client.bootstrap(), lambda: close_client(client))
-    return client
+    try:
+        yield client
+    except BaseException:
+        leave(close_client(client))
+        raise
 
 
 async def close_client(client: AIOKafkaClient) -> None:
@@ -59,7 +67,7 @@ async def leader_of(client: AIOKafkaClient, place: TopicPartition, timeout_s: fl
         if place.topic in client.cluster.unauthorized_topics:
             raise TopicAuthorizationFailedError(place.topic)
         if led_by(client, place) is None:
-            await asyncio.sleep(ASK_AGAIN_S)
+            await asyncio.sleep(RETRY_S)
     return node
 
 
@@ -81,3 +89,14 @@ async def refresh(client: AIOKafkaClient, topic: str, timeout_s: float) -> None:
     client._topics.add(topic)
     async with asyncio.timeout(timeout_s):
         await client.force_metadata_update()
+
+
+def check(code: int, what: str) -> None:
+    """Raise what a broker's error `code` says of `what` was asked for; 0 says that it is done."""
+    if code:
+        raise for_code(code)(what)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether to ask again: whoever lost a broker may reach it, or its successor, in a moment."""
+    return bool(getattr(error, "retriable", True))

@@ -11,18 +11,23 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import for_code
+from aiokafka.errors import BrokerResponseError
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from folkmoot.bus.cancelling import leave
 from folkmoot.bus.kafka.brokers import REQUEST_TIMEOUT_MS, Brokers
-from folkmoot.bus.kafka.clients import close_client, start_client
+from folkmoot.bus.kafka.clients import (
+    RETRY_S,
+    check,
+    close_client,
+    is_passing,
+    starting_client,
+)
 from folkmoot.bus.kafka.wire import Produced, produce_request, read_produced
 from folkmoot.bus.ports import Record
 
 REQUEST_BYTES = 16 * 1024 * 1024  # several of the largest batches; a broker takes 100 MB
-ASK_AGAIN_S = 0.1  # for an identity, from a broker that starts
 SEQUENCES = 2**31  # numbers go round
 
 Parcel = tuple[bytes, asyncio.Future[Produced]]
@@ -126,21 +131,17 @@ class Courier:
 
 async def start_producer(brokers: Brokers) -> Producer:
     """Return a producer that has reached a broker and been given an identity."""
-    client = await start_client(brokers)
-    try:
-        async with asyncio.timeout(brokers.client()["request_timeout_ms"] / 1000):
-            return await _identified(client)
-    except BaseException:
-        leave(close_client(client))
-        raise
+    async with starting_client(brokers) as client, asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+        return await _identified(client)
 
 
 async def _identified(client: AIOKafkaClient) -> Producer:
     while True:
         answer = await client.send(client.get_random_node(), InitProducerIdRequest(None, 0))
-        problem = for_code(answer.error_code)
-        if not answer.error_code:
+        try:
+            check(answer.error_code, "asking for a producer's identity")
             return Producer(client, answer.producer_id, answer.producer_epoch)
-        if not problem.retriable:
-            raise problem
-        await asyncio.sleep(ASK_AGAIN_S)
+        except BrokerResponseError as error:
+            if not is_passing(error):
+                raise
+        await asyncio.sleep(RETRY_S)

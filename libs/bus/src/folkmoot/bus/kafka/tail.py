@@ -23,20 +23,26 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     CorruptRecordException,
     OffsetOutOfRangeError,
-    for_code,
 )
 from aiokafka.record.memory_records import MemoryRecords
 
 from folkmoot.bus.cancelling import heed_cancellation, leave, undisturbed
 from folkmoot.bus.kafka.brokers import LOST, REQUEST_TIMEOUT_MS, Brokers
-from folkmoot.bus.kafka.clients import close_client, leader_of, refresh, start_client
+from folkmoot.bus.kafka.clients import (
+    RETRY_S,
+    check,
+    close_client,
+    is_passing,
+    leader_of,
+    refresh,
+    starting_client,
+)
 from folkmoot.bus.kafka.wire import fetch_request, read_fetched
 from folkmoot.bus.ports import BusUnavailable, CorruptLog, Stored
 
 FETCH_WAIT_MS = 500  # how long a broker holds a fetch that finds nothing
 FETCH_BYTES = 4 * 1024 * 1024
 DEAF_AFTER_S = 2.0  # without an answered fetch; several times `FETCH_WAIT_MS`, for a busy machine
-RETRY_S = 0.1  # before a fetch is sent again: brokers that fail over have more to do
 
 
 class KafkaTail:
@@ -59,7 +65,8 @@ class KafkaTail:
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._fetching: asyncio.Task[None] | None = None
-        self._silence_s = 0.0  # for which somebody waited and no fetch was answered
+        self._answered_at = 0.0  # the last fetch
+        self._silence_s = 0.0  # for which somebody waited since
 
     @classmethod
     async def open(
@@ -71,12 +78,9 @@ class KafkaTail:
         on_close: Callable[[KafkaTail], None],
     ) -> KafkaTail:
         """Return a tail of an existing partition, connected to who leads it."""
-        place, client = TopicPartition(topic, partition), await start_client(brokers)
-        try:
+        place = TopicPartition(topic, partition)
+        async with starting_client(brokers) as client:
             await client.ready(await leader_of(client, place, REQUEST_TIMEOUT_MS / 1000))
-        except BaseException:
-            leave(close_client(client))
-            raise
         return cls(brokers, client, place, offset, on_close)
 
     @property
@@ -93,9 +97,10 @@ class KafkaTail:
         timeout_s, began, waited_s = timeout_ms / 1000, self._loop.time(), 0.0
         while not self._fetched:
             await self._wait(timeout_s - waited_s)
-            waited_s = self._loop.time() - began
+            now = self._loop.time()
+            waited_s = now - began
             if not self._fetched and waited_s > timeout_s:
-                self._note_silence(min(waited_s, 2 * timeout_s))
+                self._note_silence(min(now - max(began, self._answered_at), 2 * timeout_s))
                 return ()
         records = [self._fetched.popleft() for _ in range(min(max_records, len(self._fetched)))]
         self._begin()
@@ -142,7 +147,7 @@ class KafkaTail:
         while (records := await self._attempt(offset)) is None:
             await asyncio.sleep(RETRY_S)
             await refresh(self.client, self._place.topic, REQUEST_TIMEOUT_MS / 1000)
-        self._silence_s = 0.0
+        self._answered_at, self._silence_s = self._loop.time(), 0.0
         if offset == self._next:  # nobody has sought another place meanwhile
             self._fetched.extend(self._read(records))
         self._fetching = None
@@ -153,14 +158,12 @@ class KafkaTail:
         try:
             node = await leader_of(self.client, self._place, REQUEST_TIMEOUT_MS / 1000)
             fetched = read_fetched(await self.client.send(node, request))
+            check(fetched.code, f"reading {self._place} at {offset}")
         except LOST as error:
-            if getattr(error, "retriable", True):
-                return None
-            raise
-        problem = for_code(fetched.code)
-        if fetched.code and not problem.retriable:
-            raise problem(f"reading {self._place} at {offset}")
-        return None if fetched.code else fetched.records
+            if not is_passing(error):
+                raise
+            return None
+        return fetched.records
 
     def _read(self, fetched: bytes) -> Iterator[Stored]:
         """Yield the records in `fetched`, from where this tail is; it is behind them afterwards."""
