@@ -151,6 +151,7 @@ async def test_health_says_what_is_wrong(world: World, house: Callable[..., Hous
     assert reason == "log/0 is being restored from its log (the log is out of reach)"
     at_home.log.down = False
     await at_home.ready()
+    assert [shard.error for shard in at_home.service.health().shards] == [None]
     at_home.log.corrupt = True
     await eventually(lambda: at_home.replica.role is Role.HALTED)
     (reason,) = at_home.service.health().reasons

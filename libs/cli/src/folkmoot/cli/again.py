@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from folkmoot.agent_worker.bootstrap import load_agents
 from folkmoot.bus.ports import Bus
 from folkmoot.cli.asking import history_of, work_of
-from folkmoot.cli.connection import BusOption, JsonOption, run
+from folkmoot.cli.connection import BusOption, JsonOption, TimeoutOption, WaitOption, run
 from folkmoot.cli.output import EXIT_FAILED, EXIT_USAGE, CommandError, show, table
 from folkmoot.cli.tasks import followed, read_json, report
 from folkmoot.sdk.agent import Agent
@@ -48,11 +48,8 @@ def fork(
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: forking again with it joins the same saga.")
     ] = None,
-    wait: Annotated[bool, typer.Option(help="Wait for the result and print it.")] = True,
-    timeout: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="How long to wait; for ever if not given."),
-    ] = None,
+    wait: WaitOption = True,
+    timeout: TimeoutOption = None,
     bus: BusOption = None,
     as_json: JsonOption = False,
 ) -> None:

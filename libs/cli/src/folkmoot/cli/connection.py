@@ -37,6 +37,11 @@ BusOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+WaitOption = Annotated[bool, typer.Option(help="Wait for the result and print it.")]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="How long to wait; for ever if not given."),
+]
 
 
 def address(given: str | None) -> str:

@@ -15,7 +15,14 @@ from rich.text import Text
 
 from folkmoot.bus.ports import Bus
 from folkmoot.cli.asking import explanation, times_of
-from folkmoot.cli.connection import BusOption, JsonOption, ask_service, run
+from folkmoot.cli.connection import (
+    BusOption,
+    JsonOption,
+    TimeoutOption,
+    WaitOption,
+    ask_service,
+    run,
+)
 from folkmoot.cli.output import (
     EXIT_COMPENSATED,
     EXIT_FAILED,
@@ -65,11 +72,8 @@ def submit(
         str,
         typer.Option(metavar="PRIORITY", help="high, normal or low: a larger or smaller share."),
     ] = "normal",
-    wait: Annotated[bool, typer.Option(help="Wait for the result and print it.")] = True,
-    timeout: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="How long to wait; for ever if not given."),
-    ] = None,
+    wait: WaitOption = True,
+    timeout: TimeoutOption = None,
     bus: BusOption = None,
     as_json: JsonOption = False,
 ) -> None:

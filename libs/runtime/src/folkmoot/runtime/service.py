@@ -149,7 +149,7 @@ class Service:
             shard.next_offset,
             len(shard.pending),
             self.clock.monotonic() - replica.progressed_at,
-            replica.last_error,
+            replica.last_error if replica.role in (Role.RESTORING, Role.HALTED) else None,
         )
 
 
