@@ -352,10 +352,16 @@ class Elections(RuleBasedStateMachine):
         self.compare(published)
 
     def tick_by_tick(self) -> None:
-        """One session ends per entry: the reference ends them in the same order."""
+        """One session ends per entry: the reference ends them in the same order.
+
+        Before each it is asked anew whether anybody is heard, by the ttl of who would be next.
+        """
         now = self.now
         while silent := self.state.expiries.due(now, 1):
-            self.reference.end(silent, "session-expired", now)
+            if self.reference.is_deaf(now):
+                self.reference.led(now)
+            else:
+                self.reference.end(silent, "session-expired", now)
             self.compare(self.decide(Tick()))
         assert self.reference.silent(now) == []
 

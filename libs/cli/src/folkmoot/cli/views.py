@@ -13,9 +13,6 @@ from folkmoot.cli.connection import BusOption, JsonOption, ask_service, run
 from folkmoot.cli.output import CommandError, moment, show, styled, table
 from folkmoot.sdk.knowledge import read_all, read_document
 
-TOTALS = ("admitted", "ended", "expired", "refused")
-"""What has become of an agent's calls, as they are counted."""
-
 knowledge = typer.Typer(help="What agents know together.", no_args_is_help=True)
 
 
@@ -68,26 +65,26 @@ def _placed(call: Mapping[str, Any]) -> RenderableType:
 def _breakers(targets: Iterable[Mapping[str, Any]]) -> RenderableType:
     return table(
         "breakers",
-        (
-            *("agent", "state", "since", "tries again", "in flight", "queued", "limits"),
-            "failed lately",
-            *TOTALS,
-        ),
+        ("agent", "state", "since", "tries again", "now", "failed lately", "in all"),
         [
             (
                 target["agent"],
                 styled(target["state"]),
                 moment(target["since"]),
                 moment(target["retry_at"]),
-                sum(target["in_flight"]),
-                target["queued"],
-                "; ".join(_gate(*each) for each in target.get("limits", {}).items()),
+                _now(target),
                 f"{target['window']['failures']:,} of {target['window']['calls']:,}",
-                *(f"{target['totals'][name]:,}" for name in TOTALS),
+                ", ".join(f"{count:,} {what}" for what, count in target["totals"].items() if count),
             )
             for target in targets
         ],
     )
+
+
+def _now(target: Mapping[str, Any]) -> str:
+    """Return the calls that have not ended, and those of each limit in use."""
+    calls = f"{sum(target['in_flight'])} in flight, {target['queued']} queued"
+    return "; ".join([calls, *(_gate(*each) for each in target.get("limits", {}).items())])
 
 
 def _gate(key: str, gate: Mapping[str, Any]) -> str:
